@@ -1,0 +1,75 @@
+"""`hybrid-retrieval compare`: one table, one page and one picture from many runs."""
+
+import os
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.markup import escape
+
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.reporting.comparison import compare_runs
+from hybrid_retrieval.reporting.figures import write_picture
+from hybrid_retrieval.reporting.html import report
+from hybrid_retrieval.reporting.summary import summary_sentences
+from hybrid_retrieval.reporting.tables import console_table, csv_table, markdown
+
+
+def run(cfg: DictConfig) -> None:
+    """Write comparison.md, comparison.csv, comparison.png and report.html, and print the table.
+
+    Args:
+        cfg: `conf/compare.yaml`: `runs` (folders), `out` (folder, None for the default), `metric`,
+            `baseline`, `benchmark_name` and `paper`.
+
+    Raises:
+        UserError: no runs given or found, unreadable or incomparable ones, an unknown option value.
+    """
+    folders = [Path(folder) for folder in cfg.runs]
+    if not folders:
+        raise UserError(
+            "compare: no run folder given. Use: hybrid-retrieval compare <run folders or a multirun folder>"
+        )
+    comparison = compare_runs(
+        folders,
+        metric=cfg.get("metric", "map"),
+        baseline=cfg.get("baseline", "x_x_mono"),
+        benchmark=cfg.get("benchmark_name"),
+        paper=cfg.get("paper", False),
+    )
+    texts = {
+        "comparison.md": markdown(comparison),
+        "comparison.csv": csv_table(comparison),
+        "report.html": report(comparison),
+    }
+    out = _output_folder(cfg.get("out"), folders)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        _write(out / name, text)
+    write_picture(comparison, out / "comparison.png")
+    console = Console()
+    console.print(console_table(comparison))
+    console.print(escape(" ".join(summary_sentences(comparison))))
+    for note in comparison.caveats():
+        console.print(escape(note), style="yellow")
+    console.print()
+    for name in (*texts, "comparison.png"):
+        console.print(str(out / name), soft_wrap=True, highlight=False, markup=False)
+
+
+def _output_folder(out: str | None, folders: list[Path]) -> Path:
+    if out:
+        return Path(out)
+    if len(folders) == 1:
+        return folders[0]
+    return Path(HydraConfig.get().runtime.output_dir) if HydraConfig.initialized() else Path.cwd()
+
+
+def _write(file: Path, text: str) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,205 @@
+"""Evaluate an encoder, or embeddings, on a benchmark in the three settings."""
+
+import platform
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.evaluation.benchmark import Benchmark
+from hybrid_retrieval.evaluation.encode import encode_texts
+from hybrid_retrieval.evaluation.metrics import METRICS
+from hybrid_retrieval.evaluation.ranking import rank_relevant
+from hybrid_retrieval.evaluation.results import PER_QUERY_FILE, SCHEMA, Results
+from hybrid_retrieval.evaluation.settings import QueryScores, macro_cross_lingual, macro_monolingual, mean
+
+if TYPE_CHECKING:
+    from hybrid_retrieval.models.encoder import TextEncoder
+
+PACKAGES = ("hybrid-retrieval", "torch", "transformers", "tokenizers", "numpy", "pyarrow")
+
+
+def evaluate(
+    encoder: "TextEncoder",
+    benchmark: Benchmark,
+    *,
+    model: str | None = None,
+    run: Mapping[str, Any] | None = None,
+    token_budget: int = 2048,
+    block_bytes: int | None = None,
+    progress: bool = True,
+) -> Results:
+    """Encode a benchmark's queries and candidates once and score them in every setting.
+
+    Args:
+        encoder: the model; its embeddings are L2-normalised, so that the inner product is the cosine.
+        benchmark: what to evaluate on.
+        model: the name in metrics.json; None is the encoder's own.
+        run: what the training run was, for metrics.json; None for a model that was not trained here.
+        token_budget: bound on the tokens of a batch of texts.
+        block_bytes: bound in bytes on the scores held at one time; None chooses.
+        progress: whether to show progress bars.
+
+    Raises:
+        UserError: the encoder gives NaN or infinite embeddings.
+    """
+    started = time.perf_counter()
+    title = f"{benchmark.name}: " if progress else None
+    queries = encode_texts(
+        encoder,
+        benchmark.query_texts,
+        "query",
+        token_budget=token_budget,
+        progress=title and f"{title}{len(benchmark.query_texts):,} queries",
+    )
+    candidates = encode_texts(
+        encoder,
+        benchmark.candidate_texts,
+        "passage",
+        token_budget=token_budget,
+        progress=title and f"{title}{len(benchmark.candidate_texts):,} candidates",
+    )
+    return evaluate_embeddings(
+        queries,
+        candidates,
+        benchmark,
+        model=model or encoder.name,
+        run=run,
+        encode_seconds=time.perf_counter() - started,
+        block_bytes=block_bytes,
+    )
+
+
+def evaluate_embeddings(
+    query_embeddings: np.ndarray,
+    candidate_embeddings: np.ndarray,
+    benchmark: Benchmark,
+    *,
+    model: str = "embeddings",
+    run: Mapping[str, Any] | None = None,
+    encode_seconds: float = 0.0,
+    block_bytes: int | None = None,
+) -> Results:
+    """Score given embeddings by inner product (the cosine, if they are L2-normalised) in every setting.
+
+    Args:
+        query_embeddings: float32 (queries, dimension), in the order of `benchmark.query_ids`.
+        candidate_embeddings: float32 (candidates, dimension), in the order of `benchmark.candidate_ids`.
+        benchmark: what they are the embeddings of.
+        model: the name in metrics.json.
+        run: what the training run was, for metrics.json.
+        encode_seconds: the time that making the embeddings took.
+        block_bytes: bound in bytes on the scores held at one time; None chooses.
+
+    Raises:
+        UserError: the embeddings do not fit the benchmark or each other, or are not finite.
+    """
+    _check(query_embeddings, benchmark.query_ids, f"{benchmark.name}: query embeddings")
+    _check(candidate_embeddings, benchmark.candidate_ids, f"{benchmark.name}: candidate embeddings")
+    if query_embeddings.shape[1] != candidate_embeddings.shape[1]:
+        raise UserError(
+            f"{benchmark.name}: query embeddings have {query_embeddings.shape[1]} dimensions, candidate "
+            f"embeddings {candidate_embeddings.shape[1]}. Make both with one model."
+        )
+    started = time.perf_counter()
+    ranking = rank_relevant(
+        query_embeddings,
+        candidate_embeddings,
+        candidate_language=benchmark.candidate_language,
+        languages=len(benchmark.languages),
+        tie_order=benchmark.tie_order,
+        relevant_offsets=benchmark.relevant_offsets,
+        relevant=benchmark.relevant,
+        block_bytes=block_bytes,
+    )
+    scores = QueryScores.of(ranking, benchmark.query_language)
+    metrics = {
+        "schema": SCHEMA,
+        "model": model,
+        "benchmark": benchmark.name,
+        "run": dict(run) if run is not None else None,
+        "counts": benchmark.counts(),
+        **_averages(scores, benchmark.languages),
+        "per_query": PER_QUERY_FILE,
+        "seconds": {"encode": encode_seconds, "rank": time.perf_counter() - started},
+        "environment": _environment(),
+    }
+    return Results(metrics, _per_query(scores, benchmark))
+
+
+def _check(embeddings: np.ndarray, ids: list[str], what: str) -> None:
+    if embeddings.ndim != 2 or len(embeddings) != len(ids):
+        raise UserError(f"{what} have shape {embeddings.shape}; ({len(ids)}, dimension) is needed.")
+    broken = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if len(broken):
+        raise UserError(
+            f"{what}: {len(broken)} of {len(ids)} hold NaN or infinity, first that of {ids[broken[0]]!r}. "
+            "The model diverged or overflowed: use an earlier checkpoint, a lower learning rate or float32."
+        )
+
+
+def _averages(scores: QueryScores, languages: tuple[str, ...]) -> dict[str, Any]:
+    """The settings' macro averages, and the same by language and by pair of languages."""
+    pairs = {key: scores.pairs(key) for key in METRICS}
+    pool = {key: scores.by_query_language(scores.pool[key]) for key in METRICS}
+    distance = scores.by_query_language(scores.rank_distance)
+    others = {x: [y for y in range(len(languages)) if y != x] for x in range(len(languages))}
+    return {
+        "monolingual": {key: macro_monolingual(pairs[key]) for key in METRICS},
+        "cross_lingual": {key: macro_cross_lingual(pairs[key]) for key in METRICS},
+        "multilingual": {key: mean(pool[key]) for key in METRICS},
+        "language_bias": {"rank_distance": mean(distance)},
+        "per_language": {
+            code: {
+                "monolingual": {key: float(pairs[key][x, x]) for key in METRICS},
+                "cross_lingual": {key: mean(pairs[key][x, others[x]]) for key in METRICS},
+                "multilingual": {key: float(pool[key][x]) for key in METRICS},
+                "rank_distance": float(distance[x]),
+            }
+            for x, code in enumerate(languages)
+        },
+        "per_pair": {
+            code: {languages[y]: {key: float(pairs[key][x, y]) for key in METRICS} for y in others[x]}
+            for x, code in enumerate(languages)
+        },
+    }
+
+
+def _per_query(scores: QueryScores, benchmark: Benchmark) -> pa.Table:
+    columns: dict[str, pa.Array] = {
+        "query_id": pa.array(benchmark.query_ids),
+        "group": pa.array(benchmark.query_group),
+        "language": pa.array([benchmark.languages[i] for i in benchmark.query_language]),
+    }
+    for key in METRICS:
+        columns[f"monolingual/{key}"] = _nullable(scores.monolingual(key))
+        columns[f"cross_lingual/{key}"] = _nullable(scores.cross_lingual(key))
+        columns[f"multilingual/{key}"] = _nullable(scores.pool[key])
+    columns["rank_distance"] = _nullable(scores.rank_distance)
+    for y, code in enumerate(benchmark.languages):
+        in_language, in_pool = scores.best_rank_in_language[:, y], scores.best_rank_in_pool[:, y]
+        columns[f"rank/{code}"] = pa.array(in_language, mask=in_language == 0)
+        columns[f"pool_rank/{code}"] = pa.array(in_pool, mask=in_pool == 0)
+    return pa.table(columns)
+
+
+def _nullable(values: np.ndarray) -> pa.Array:
+    return pa.array(values, mask=np.isnan(values))
+
+
+def _environment() -> dict[str, Any]:
+    """Versions and hardware; nothing that names a user, a host or a folder."""
+    cuda = torch.cuda.is_available()
+    return {
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+    }

@@ -1,0 +1,114 @@
+"""Retrieval quality during training, right under DDP."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from hybrid_retrieval.evaluation.ranking import rank_relevant
+from hybrid_retrieval.evaluation.settings import QueryScores, macro_cross_lingual, macro_monolingual, mean
+
+Kind = Literal["query", "passage"]
+_NO_KEYS = np.empty((0, 3), dtype=np.int64)
+
+
+class ParallelRetrieval(Metric):
+    """mAP in the three settings and rank distance over the queries and passages of a validation epoch.
+
+    Every query is ranked against every passage seen, on whichever process. Queries are told apart by (item
+    id, language), passages by (passage id, language): the repeats that a distributed sampler pads with
+    count once. Relevant are the passages with the query's passage id, in any language; a query without one
+    is left out. Equal scores are ordered by language, then passage id, descending. The result does not
+    depend on the order of updates or the number of processes, beyond the rounding of the embeddings
+    themselves.
+
+    `compute` gives float32 scalars `map_monolingual`, `map_cross_lingual`, `map_multilingual` and
+    `rank_distance`, NaN where nothing defines them (the cross-lingual setting of one language, any before
+    the first update, any when an embedding is NaN or infinite).
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    is_differentiable = False
+
+    # One-dimensional float32, the int64 keys as their bits: a process without any data takes part in the
+    # gathering with an empty tensor of that kind, which torchmetrics makes.
+    query_embeddings: list[Tensor]
+    query_keys: list[Tensor]
+    passage_embeddings: list[Tensor]
+    passage_keys: list[Tensor]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for state in ("query_embeddings", "query_keys", "passage_embeddings", "passage_keys"):
+            self.add_state(state, default=[], dist_reduce_fx="cat")
+
+    def update(
+        self, kind: Kind, embeddings: Tensor, item_ids: Tensor, passage_ids: Tensor, languages: Tensor
+    ) -> None:
+        """Add queries or passages.
+
+        Args:
+            kind: "query" or "passage".
+            embeddings: float (n, dimension), L2-normalised.
+            item_ids: int (n,), id of the triple.
+            passage_ids: int (n,), id of the passage in every language.
+            languages: int (n,), not negative: language of the embedded text.
+        """
+        keys = torch.stack([item_ids, passage_ids, languages], dim=1).long()
+        if keys.shape != (len(embeddings), 3) or kind not in ("query", "passage"):
+            raise ValueError(f"{kind}: {len(embeddings)} embeddings and ids of shape {tuple(item_ids.shape)}")
+        getattr(self, f"{kind}_embeddings").append(embeddings.detach().float().flatten())
+        getattr(self, f"{kind}_keys").append(keys.flatten().view(torch.float32))
+
+    def compute(self) -> dict[str, Tensor]:
+        """Rank and average over everything added since the last reset."""
+        query_embeddings, query_keys = _distinct(self.query_embeddings, self.query_keys, identity=0)
+        passage_embeddings, passage_keys = _distinct(self.passage_embeddings, self.passage_keys, identity=1)
+        by_id = np.argsort(passage_keys[:, 1], kind="stable")
+        ids = passage_keys[by_id, 1]
+        first, last = (np.searchsorted(ids, query_keys[:, 1], side=side) for side in ("left", "right"))
+        answered = last > first
+        finite = np.isfinite(query_embeddings).all() and np.isfinite(passage_embeddings).all()
+        if not (finite and answered.any()):
+            return self._averages(np.full((1, 1), np.nan), np.nan, np.nan)
+        first, last = first[answered], last[answered]
+        languages = int(max(query_keys[:, 2].max(), passage_keys[:, 2].max())) + 1
+        ranking = rank_relevant(
+            query_embeddings[answered],
+            passage_embeddings,
+            candidate_language=passage_keys[:, 2],
+            languages=languages,
+            tie_order=np.arange(len(passage_keys))[::-1].copy(),
+            relevant_offsets=np.concatenate([[0], np.cumsum(last - first)]),
+            relevant=by_id[np.concatenate([np.arange(*span) for span in zip(first, last, strict=True)])],
+        )
+        scores = QueryScores.of(ranking, query_keys[answered, 2])
+        return self._averages(
+            scores.pairs("map"),
+            mean(scores.by_query_language(scores.pool["map"])),
+            mean(scores.by_query_language(scores.rank_distance)),
+        )
+
+    def _averages(self, pairs: np.ndarray, multilingual: float, distance: float) -> dict[str, Tensor]:
+        averages = {
+            "map_monolingual": macro_monolingual(pairs),
+            "map_cross_lingual": macro_cross_lingual(pairs),
+            "map_multilingual": multilingual,
+            "rank_distance": distance,
+        }
+        return {key: torch.tensor(value, device=self.device).float() for key, value in averages.items()}
+
+
+def _distinct(
+    embeddings: list[Tensor], keys: list[Tensor], *, identity: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Keep one row for each (language, keys[:, identity]), sorted by them."""
+    all_keys = dim_zero_cat(keys).cpu().view(torch.int64).reshape(-1, 3).numpy() if len(keys) else _NO_KEYS
+    if not len(all_keys):
+        return np.empty((0, 1), dtype=np.float32), all_keys
+    _, rows = np.unique(all_keys[:, [2, identity]], axis=0, return_index=True)
+    return dim_zero_cat(embeddings).cpu().reshape(len(all_keys), -1).numpy()[rows], all_keys[rows]

@@ -1,0 +1,155 @@
+"""Models of the hub as local folders: through Hugging Face's own cache, pickles only by conversion."""
+
+import logging
+import pickle
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import huggingface_hub
+import torch
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors.torch import save_file
+
+from hybrid_retrieval.atomic_folder import atomic_folder
+from hybrid_retrieval.cache import cache_folder
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.models.hf_folder import WEIGHT_FILES
+from hybrid_retrieval.models.manifest import check_manifest, write_manifest
+
+logger = logging.getLogger(__name__)
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+OTHER_FORMATS = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*"]
+PICKLE = "pytorch_model.bin"
+PROBE_SECONDS = 10.0
+
+
+def fetch(hub_id: str, revision: str | None = None, *, convert: bool = False) -> Path:
+    """The local folder of a model of the hub, downloaded when it is not in Hugging Face's cache.
+
+    A cached model is used without a network connection.
+
+    Args:
+        hub_id: `owner/name`.
+        revision: branch, tag or commit; None for the main branch.
+        convert: whether a model without safetensors is downloaded and converted (weights only, no code of
+            the pickle runs); otherwise such a model is refused.
+
+    Raises:
+        UserError: no such model, the hub cannot be reached, or the model has no safetensors.
+    """
+    converted = (
+        cache_folder() / "backbones" / "-".join([hub_id.replace("/", "--"), *filter(None, [revision])])
+    )
+    if converted.is_dir():
+        check_manifest(converted, f"delete {converted} and prepare the backbone again")
+        return converted
+    try:
+        cached = Path(huggingface_hub.snapshot_download(hub_id, revision=revision, local_files_only=True))
+    except (OSError, HFValidationError):
+        pass
+    else:
+        if _has_safetensors(path.relative_to(cached).as_posix() for path in cached.rglob("*.*")):
+            return cached
+    names = _list_files(hub_id, revision)
+    if _has_safetensors(names):
+        return _download(hub_id, revision, FILES)
+    if PICKLE not in names:
+        raise UserError(
+            f"{hub_id} on the hub holds no transformer weights ({WEIGHT_FILES[0]}); choose another model"
+        )
+    if not convert:
+        raise UserError(
+            f"{hub_id} on the hub has its weights only in {PICKLE}, a pickle, which is not loaded. Its named "
+            "backbone converts it: hybrid-retrieval prepare backbone=<name>; or give a folder with "
+            f"{WEIGHT_FILES[0]}"
+        )
+    convert_to_safetensors(_download(hub_id, revision, [*FILES, PICKLE]), converted)
+    return converted
+
+
+def convert_to_safetensors(source: Path | str, target: Path | str) -> None:
+    """Copy a model folder, with `pytorch_model.bin` turned into `model.safetensors`.
+
+    The pickle is read by torch's restricted unpickler (`weights_only=True`), which builds tensors and runs
+    nothing else.
+
+    Args:
+        source: a folder with pytorch_model.bin.
+        target: the folder to make, with a manifest.
+
+    Raises:
+        UserError: the file is missing, or holds anything but tensors.
+    """
+    source, target = Path(source), Path(target)
+    path = source / PICKLE
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        # Tied weights share memory, which safetensors refuses: each name gets its own copy.
+        tensors = {name: tensor.contiguous().clone() for name, tensor in state.items()}
+    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{path} is not a plain file of weights: {reason}; download the model again"
+        ) from error
+    with atomic_folder(target) as new:
+        for file in source.rglob("*"):
+            if file.is_file() and file.suffix in {".json", ".txt", ".model", ".safetensors"}:
+                copy = new / file.relative_to(source)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+        save_file(tensors, new / WEIGHT_FILES[0], metadata={"format": "pt"})
+        write_manifest(new, {"converted": PICKLE})
+
+
+def _list_files(hub_id: str, revision: str | None) -> set[str]:
+    """The files of a model of the hub; one request without retries, so that failing takes seconds."""
+    try:
+        info = huggingface_hub.HfApi().model_info(hub_id, revision=revision, timeout=PROBE_SECONDS)
+    except GatedRepoError as error:
+        raise UserError(
+            f"{hub_id} is gated: accept its terms on the hub and log in (hf auth login), or give a folder"
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise UserError(
+            f"there is no folder {hub_id!r}, and the hub has no model of that name"
+            + (f" with revision {revision!r}" if revision else "")
+            + "; check the spelling"
+        ) from error
+    except Exception as error:  # the HTTP library under the hub's client is not part of its interface
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{hub_id} is not in the local cache and the model hub cannot be reached ({reason}); connect "
+            "once (HF_ENDPOINT names a mirror, HF_HUB_OFFLINE must be unset), give a local folder with the "
+            "model's files instead, or use a backbone that needs no hub: backbone=e5_small_q4"
+        ) from error
+    return {sibling.rfilename for sibling in info.siblings or []}
+
+
+def _download(hub_id: str, revision: str | None, patterns: list[str]) -> Path:
+    logger.info("downloading %s from the model hub", hub_id)
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                hub_id, revision=revision, allow_patterns=patterns, ignore_patterns=OTHER_FORMATS
+            )
+        )
+    except Exception as error:  # as above
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"downloading {hub_id} from the model hub failed ({reason}); run the command again to go on"
+        ) from error
+
+
+def _has_safetensors(names: Iterable[str]) -> bool:
+    """Whether one of the files holds a transformer's weights: at the root or in `0_Transformer`."""
+    wanted = {f"{folder}{name}" for folder in ("", "0_Transformer/") for name in WEIGHT_FILES}
+    return any(name in wanted for name in names)

@@ -1,0 +1,109 @@
+"""Groups runs that differ in the seed alone."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, Run
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """Runs that differ in the seed alone, in the order of their seeds.
+
+    Attributes:
+        label: the strategy, and what tells this experiment from others of the same strategy.
+        runs: at least one.
+    """
+
+    label: str
+    runs: tuple[Run, ...]
+
+    @property
+    def strategy(self) -> str:
+        """Batch strategy, or "untrained"."""
+        return self.runs[0].strategy
+
+    @property
+    def seeds(self) -> list[int]:
+        """Ascending; none for a model that we did not train."""
+        return [run.seed for run in self.runs if run.seed is not None]
+
+    @property
+    def train_languages(self) -> list[str]:
+        """Languages every run was trained on."""
+        return self.runs[0].train_languages
+
+    def recipe(self) -> dict[str, str]:
+        """The settings two strategies must share to be compared like with like."""
+        return {
+            key: value
+            for key, value in self.runs[0].settings.items()
+            if key not in {"strategy", "alpha", "languages"} and not key.startswith("sampler.")
+        }
+
+
+def group_runs(runs: Sequence[Run]) -> list[Experiment]:
+    """Group runs by everything but the seed, ordered by strategy (untrained first), then by settings.
+
+    Raises:
+        UserError: two runs have the same settings and the same seed, so that one of them would be counted
+            twice.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(run.settings, sort_keys=True), []).append(run)
+    for group in groups.values():
+        group.sort(key=lambda run: (run.seed or 0, str(run.folder)))
+        for first, second in pairwise(group):
+            if first.seed == second.seed:
+                raise UserError(
+                    f"{first.folder} and {second.folder} are the same experiment with the same seed "
+                    f"({first.seed}). Leave one of them out, or train the second with another seed."
+                )
+    labels = _labels([group[0] for group in groups.values()])
+    experiments = [
+        Experiment(label, tuple(group)) for label, group in zip(labels, groups.values(), strict=True)
+    ]
+    return sorted(experiments, key=lambda e: (_rank(e.strategy), e.strategy, _natural(e.label)))
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    labels = []
+    for run in runs:
+        rivals = [other for other in runs if other.strategy == run.strategy]
+        keys = sorted({key for other in rivals for key in other.settings} - {"strategy"})
+        differing = [key for key in keys if len({other.settings.get(key) for other in rivals}) > 1]
+        short = {key: key.rpartition(".")[2] for key in differing}
+        names = {k: s if list(short.values()).count(s) == 1 else k for k, s in short.items()}
+        details = [
+            _model_name(run, rivals) if key == "model" else f"{name}={run.settings.get(key, 'unset')}"
+            for key, name in names.items()
+        ]
+        labels.append(f"{run.strategy} ({', '.join(details)})" if details else run.strategy)
+    return labels
+
+
+def _model_name(run: Run, rivals: Sequence[Run]) -> str:
+    """The last part of the model's path, where that tells it from its rivals."""
+    name = Path(run.model).name
+    return name if [Path(other.model).name for other in rivals].count(name) == 1 else run.model
+
+
+def _rank(strategy: str) -> int:
+    return STRATEGY_ORDER.index(strategy) if strategy in STRATEGY_ORDER else len(STRATEGY_ORDER)
+
+
+def _natural(label: str) -> tuple[tuple[int, float, str], ...]:
+    """Sorts alpha=0.25 before alpha=0.5 and 2 before 10."""
+
+    def part(text: str) -> tuple[int, float, str]:
+        try:
+            return (0, float(text), "")
+        except ValueError:
+            return (1, 0.0, text)
+
+    return tuple(part(text) for text in label.replace("=", " ").replace(",", " ").replace(")", " ").split())

@@ -1,0 +1,120 @@
+"""The comparison as a picture for a README: the metric by strategy, and rank distance."""
+
+import os
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+from hybrid_retrieval.reporting.comparison import Comparison
+from hybrid_retrieval.reporting.runs import SETTINGS
+from hybrid_retrieval.reporting.statistics import (
+    RANK_DISTANCE_COLUMN,
+    SETTING_WORDS,
+    Column,
+    metric_name,
+    summary,
+    value,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's palette, for readers with colour-vision deficiencies; the hues of the report.
+COLOURS = {
+    "untrained": "#767d86", "en_en": "#e69f00", "x_x": "#cc79a7", "x_x_mono": "#0072b2", "x_y": "#d55e00",
+    "hybrid": "#009e73",
+}  # fmt: skip
+_OTHER = "#5c4fa3"
+
+
+def write_picture(comparison: Comparison, file: Path) -> None:
+    """Write the picture as PNG, at 150 dots an inch; equal input gives equal bytes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - half a second to import
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    count = len(comparison.experiments)
+    figure = Figure(figsize=(10, max(2.6, 1.3 + 0.42 * count)), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2, width_ratios=[3, 2], sharey=True)
+    _draw_metric(left, comparison)
+    _draw_rank_distance(right, comparison)
+    left.set_yticks(range(count), [_wrapped(e.label) for e in comparison.experiments])
+    left.set_ylim(count - 0.45, -0.55)
+    title = f"{_plain(comparison.benchmark)}, {len(comparison.languages)} languages"
+    if any(len(e.runs) > 1 for e in comparison.experiments):
+        title += "; mean ± standard deviation over seeds"
+    figure.suptitle(title, fontsize=11)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _draw_metric(axes: "Axes", comparison: Comparison) -> None:
+    markers = dict(zip(SETTINGS, ("o", "s", "D"), strict=True))
+    for row, e in enumerate(comparison.experiments):
+        colour = COLOURS.get(e.strategy, _OTHER)
+        for setting in SETTINGS:
+            found = summary(e, Column(setting, comparison.metric))
+            if found is not None:
+                style: dict[str, Any] = {"color": colour, "marker": markers[setting], "markersize": 7}
+                axes.errorbar(found.mean, row, xerr=found.std or None, capsize=3, linestyle="none", **style)
+                axes.annotate(
+                    f"{found.mean:.3f}", (found.mean, row), xytext=(0, 7), textcoords="offset points",
+                    ha="center", fontsize=7.5, color="#333333",
+                )  # fmt: skip
+    for setting in SETTINGS:
+        axes.plot(
+            [], [], color="#333333", marker=markers[setting], linestyle="none", label=SETTING_WORDS[setting]
+        )
+    axes.set_xlabel(f"{metric_name(comparison.metric)} (higher is better)")
+    axes.margins(x=0.08)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=8.5)
+    _clean(axes)
+
+
+def _draw_rank_distance(axes: "Axes", comparison: Comparison) -> None:
+    for row, e in enumerate(comparison.experiments):
+        found = summary(e, RANK_DISTANCE_COLUMN)
+        if found is None:
+            continue
+        axes.barh(
+            row,
+            found.mean,
+            height=0.55,
+            xerr=found.std or None,
+            color=COLOURS.get(e.strategy, _OTHER),
+            capsize=3,
+        )
+        points = [v for run in e.runs if (v := value(run, RANK_DISTANCE_COLUMN)) is not None]
+        axes.annotate(
+            f"{found.mean:,.0f}",
+            (max(points), row),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    axes.set_xlabel("rank distance (lower is better)")
+    axes.margins(x=0.14)
+    axes.set_xlim(left=0)
+    axes.tick_params(axis="y", length=0)
+    _clean(axes)
+
+
+def _clean(axes: "Axes") -> None:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _wrapped(label: str) -> str:
+    return fill(_plain(label), 26, break_long_words=False)
+
+
+def _plain(text: str) -> str:
+    """Dollar signs as such, rather than as the bounds of a formula."""
+    return text.replace("$", r"\$")

@@ -1,0 +1,23 @@
+"use strict";
+for (const table of document.querySelectorAll("table.sortable")) {
+  const headers = [...table.tHead.rows[0].cells];
+  const body = table.tBodies[0];
+  headers.forEach((header, column) => {
+    header.querySelector("button").addEventListener("click", () => {
+      const up = header.getAttribute("aria-sort") === "descending";
+      headers.forEach((other) => other.removeAttribute("aria-sort"));
+      header.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const key = (row) => row.cells[column].dataset.value;
+      const rows = [...body.rows].sort((a, b) => {
+        const [x, y] = [key(a), key(b)];
+        if (x === "" || y === "") return (x === "") - (y === "");
+        const order = column === 0 ? x.localeCompare(y) : Number(x) - Number(y);
+        return up ? order : -order;
+      });
+      body.append(...rows);
+    });
+  });
+}
+addEventListener("beforeprint", () => {
+  for (const block of document.querySelectorAll("details")) block.open = true;
+});

@@ -1,0 +1,176 @@
+"""Writes run folders that look like those of a real study, from drawn numbers."""
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+LANGUAGES = ("ar", "de", "el", "en", "zh")
+TRAINED = ("ar", "de", "en", "zh")
+METRICS = ("map", "map@20", "recall@1", "recall@10", "ndcg@10", "mrr@10")
+
+
+@dataclass(frozen=True)
+class Skill:
+    """How well a strategy ranks: mean AP per setting, and mean rank distance."""
+
+    monolingual: float
+    cross_lingual: float
+    multilingual: float
+    rank_distance: float
+
+
+SKILLS = {
+    "untrained": Skill(0.80, 0.64, 0.30, 478.0),
+    "en_en": Skill(0.805, 0.67, 0.45, 260.0),
+    "x_x": Skill(0.81, 0.70, 0.58, 150.0),
+    "x_x_mono": Skill(0.82, 0.71, 0.60, 104.0),
+    "x_y": Skill(0.80, 0.74, 0.65, 84.0),
+    "hybrid": Skill(0.815, 0.735, 0.64, 91.0),
+}
+
+
+def write_run(
+    folder: Path,
+    strategy: str = "hybrid",
+    seed: int = 1,
+    *,
+    alpha: float | None = None,
+    languages: tuple[str, ...] = LANGUAGES,
+    questions: int = 60,
+    benchmark: str = "world_facts",
+    model: str | None = None,
+    config: dict[str, Any] | None = None,
+    per_query: bool = True,
+    curves: bool = True,
+    noise: float = 0.25,
+) -> Path:
+    """Write metrics.json and what train writes beside it; the per-query values are consistent with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    skill, untrained = SKILLS[strategy], strategy == "untrained"
+    questions_generator = np.random.default_rng(7)  # a question is as hard for one model as for another
+    hardness = questions_generator.normal(0, noise, (questions, 1))
+    order = list(SKILLS).index(strategy)
+    generator = np.random.default_rng([seed, order])
+    shape = (questions, len(languages))
+    language_bonus = np.linspace(0.03, -0.05, len(languages))
+    shift = generator.normal(0, 0.004)
+
+    def draw(mean: float) -> np.ndarray:
+        drawn = mean + shift + hardness + language_bonus + generator.normal(0, 0.05, shape)
+        return np.clip(drawn, 0.01, 1.0)
+
+    means = {s: getattr(skill, s) for s in ("monolingual", "cross_lingual", "multilingual")}
+    factor = {
+        "map": 1.0,
+        "map@20": 0.98,
+        "recall@1": 0.85,
+        "recall@10": 1.15,
+        "ndcg@10": 1.03,
+        "mrr@10": 1.01,
+    }
+    values = {(s, m): np.clip(draw(means[s]) * factor[m], 0, 1) for s in means for m in METRICS}
+    distance = skill.rank_distance * np.exp(generator.normal(0, 0.5, shape) + hardness - 0.15)
+    pair_bonus = generator.normal(0, 0.015, (len(languages), len(languages)))
+    per_pair = {
+        x: {
+            y: {m: float(values["cross_lingual", m][:, i].mean() + pair_bonus[i, j]) for m in METRICS}
+            for j, y in enumerate(languages)
+            if i != j
+        }
+        for i, x in enumerate(languages)
+    }
+    run = None
+    if not untrained:
+        run = {
+            "strategy": strategy,
+            "alpha": alpha if alpha is not None else (0.5 if strategy == "hybrid" else None),
+            "seed": seed, "backbone": "e5_small_q4", "data": ["world_facts"],
+            "languages": ["en"] if strategy == "en_en" else [x for x in TRAINED if x in languages],
+            "steps": 60, "global_batch_size": 32, "train_seconds": 120.0 + seed,
+        }  # fmt: skip
+    metrics = {
+        "schema": 1,
+        "model": model or ("e5_small_q4" if untrained else "model"),
+        "benchmark": benchmark,
+        "counts": {
+            "queries": dict.fromkeys(languages, questions),
+            "candidates": dict.fromkeys(languages, questions + 5),
+            "pool": len(languages) * (questions + 5),
+        },
+        **{s: {m: float(values[s, m].mean()) for m in METRICS} for s in means},
+        "language_bias": {"rank_distance": float(distance.mean())},
+        "per_language": {
+            x: {
+                **{s: {m: float(values[s, m][:, i].mean()) for m in METRICS} for s in means},
+                "rank_distance": float(distance[:, i].mean()),
+            }
+            for i, x in enumerate(languages)
+        },
+        "per_pair": per_pair,
+        "per_query": "per_query.parquet",
+        "seconds": {"encode": 1.0, "rank": 0.1},
+        "environment": {
+            "python": "3.11.7",
+            "torch": "2.13.0",
+            "platform": "Linux",
+            "device": "cpu",
+            "threads": 2,
+        },
+        "run": run,
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics, ensure_ascii=False), encoding="utf-8")
+    if per_query:
+        columns: dict[str, Any] = {
+            "query_id": [f"{x}:{q}" for q in range(questions) for x in languages],
+            "group": [str(q) for q in range(questions) for _ in languages],
+            "language": [x for _ in range(questions) for x in languages],
+            "rank_distance": distance.ravel(),
+        }
+        columns |= {f"{s}/{m}": values[s, m].ravel() for s in means for m in METRICS}
+        pq.write_table(pa.table(columns), folder / "per_query.parquet")
+    if not untrained:
+        hydra = folder / ".hydra"
+        hydra.mkdir(exist_ok=True)
+        overrides = [f"sampler={strategy}", f"seed={seed}", "data=world_facts"]
+        (hydra / "overrides.yaml").write_text("".join(f"- {o}\n" for o in overrides), encoding="utf-8")
+        (hydra / "config.yaml").write_text(json.dumps(config or {"optim": {"lr": 2e-5}}), encoding="utf-8")
+        if curves:
+            _write_curves(folder / "train_metrics.csv", skill, generator)
+    return folder
+
+
+def write_study(
+    folder: Path, strategies: tuple[str, ...] = tuple(SKILLS), seeds: int = 3, **options: Any
+) -> Path:
+    """A multirun folder: one run for each strategy and seed, and one of the untrained backbone."""
+    for strategy in strategies:
+        for seed in range(1, (1 if strategy == "untrained" else seeds) + 1):
+            write_run(folder / f"{strategy}-{seed}", strategy, seed, **options)
+    return folder
+
+
+def _write_curves(file: Path, skill: Skill, generator: np.random.Generator) -> None:
+    names = ["step", "epoch", "train/loss", "train/monolingual_batches", "val/loss", "val/map_monolingual",
+             "val/map_cross_lingual", "val/map_multilingual", "val/rank_distance"]  # fmt: skip
+    pairs = [(x, y) for x in TRAINED for y in TRAINED if x != y]
+    names += [f"train/pairs/{x}-{y}" for x, y in pairs]
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.DictWriter(opened, names)
+        writer.writeheader()
+        for step in range(1, 201):
+            rise = 1 - np.exp(-step / 60)
+            loss = 2.5 - 1.8 * rise + generator.normal(0, 0.12)
+            writer.writerow({"step": step, "epoch": 0, "train/loss": loss, "train/monolingual_batches": 0.5})
+            if step % 25 == 0:
+                row = {"step": step, "epoch": 0, "val/loss": 2.4 - 1.7 * rise}
+                row |= {f"train/pairs/{x}-{y}": step * (k + 1) for k, (x, y) in enumerate(pairs)}
+                for s in ("monolingual", "cross_lingual", "multilingual"):
+                    row[f"val/map_{s}"] = getattr(skill, s) - 0.1 * (1 - rise) + generator.normal(0, 0.004)
+                row["val/rank_distance"] = skill.rank_distance * (1 + 2 * (1 - rise))
+                writer.writerow(row)

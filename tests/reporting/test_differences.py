@@ -1,0 +1,238 @@
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.reporting.comparison import Comparison, compare_runs
+from hybrid_retrieval.reporting.differences import (
+    Difference,
+    choose_pairs,
+    unit_differences,
+    verdict,
+    words,
+)
+from hybrid_retrieval.reporting.experiments import group_runs
+from hybrid_retrieval.reporting.per_query import MEASURES, PerQuery, read_per_query
+from hybrid_retrieval.reporting.runs import find_runs
+from hybrid_retrieval.reporting.statistics import Column, summary
+from hybrid_retrieval.reporting.summary import summary_sentences
+
+from .fake_runs import SKILLS, write_run, write_study
+
+
+def drawn(seed: int, query: list[tuple[str, str]]) -> PerQuery:
+    generator = np.random.default_rng(seed)
+    values = {m: generator.random(len(query)) for m in MEASURES}
+    ids = np.array([f"{x}:{q}" for q, x in query])
+    return PerQuery(ids, np.array([q for q, _ in query]), np.array([x for _, x in query]), values)
+
+
+def test_mean_over_units_is_the_difference_of_macro_averages() -> None:
+    """Also where the languages have different numbers of queries, and a query has no value."""
+    query = [("1", "ar"), ("1", "en"), ("2", "en"), ("3", "en"), ("3", "zh"), ("4", "en"), ("5", "zh")]
+    ours, theirs = drawn(1, query), drawn(2, query)
+    ours.values["rank_distance"][2] = np.nan
+    for measure in MEASURES:
+        difference = ours.values[measure] - theirs.values[measure]
+        per_language = [np.nanmean(difference[ours.language == x]) for x in ("ar", "en", "zh")]
+
+        units = unit_differences(ours, theirs, measure)
+
+        assert units.mean() == pytest.approx(np.mean(per_language), rel=1e-12)
+        assert len(units) == (4 if measure == "rank_distance" else 5)
+
+
+def test_tested_differences_are_those_of_the_table(comparison: Comparison) -> None:
+    by_label = {e.label: e for e in comparison.experiments}
+    for d in comparison.differences:
+        column = (
+            Column("language_bias", d.metric) if d.measure == "rank_distance" else Column(d.measure, d.metric)
+        )
+        ours, theirs = summary(by_label[d.experiment], column), summary(by_label[d.baseline], column)
+        assert ours is not None
+        assert theirs is not None
+        assert d.difference == pytest.approx(ours.mean - theirs.mean, abs=1e-9)
+        assert d.low < d.difference < d.high
+
+
+def test_holm_runs_over_all_differences(comparison: Comparison) -> None:
+    """Against the definition: reject in the order of p while p <= level / (number not yet rejected)."""
+    count = len(comparison.differences)
+    assert count == (len(SKILLS) - 1 + 1) * len(MEASURES)
+    for level in (0.001, 0.01, 0.05, 0.2):
+        rejected, left = set(), count
+        for d in sorted(comparison.differences, key=lambda d: d.p):
+            if d.p > level / left:
+                break
+            rejected.add((d.experiment, d.baseline, d.measure))
+            left -= 1
+        told = {
+            (d.experiment, d.baseline, d.measure)
+            for d in comparison.differences
+            if d.adjusted_p <= level + 1e-12
+        }
+        assert told == rejected
+
+
+def test_seeds_are_averaged_before_testing(study: Path) -> None:
+    (experiment,) = (e for e in group_runs(find_runs([study])) if e.strategy == "hybrid")
+    together = read_per_query(experiment.runs, "map")
+    alone = [read_per_query([run], "map") for run in experiment.runs]
+
+    assert together is not None
+    for measure in MEASURES:
+        values = [t.values[measure] for t in alone if t is not None]
+        assert len(values) == 3
+        np.testing.assert_allclose(together.values[measure], sum(values) / 3)
+
+
+def test_order_of_rows_in_the_files_does_not_matter(tmp_path: Path) -> None:
+    write_study(tmp_path, ("x_x_mono", "hybrid"), seeds=1)
+    before = compare_runs([tmp_path]).differences
+    file = tmp_path / "hybrid-1" / "per_query.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.take(np.random.default_rng(0).permutation(len(table))), file)
+
+    assert compare_runs([tmp_path]).differences == before
+
+
+def test_each_strategy_meets_the_baseline_and_hybrid_also_its_other_parent(study: Path) -> None:
+    experiments = group_runs(find_runs([study]))
+
+    pairs = [(a.label, b.label) for a, b in choose_pairs(experiments, "x_x_mono")]
+
+    assert pairs == [
+        *((s, "x_x_mono") for s in ("untrained", "en_en", "x_x", "x_y", "hybrid")),
+        ("hybrid", "x_y"),
+    ]
+    with pytest.raises(UserError, match="baseline=en_en: no run of it"):
+        choose_pairs([e for e in experiments if e.strategy != "en_en"], "en_en")
+
+
+def test_a_missing_default_baseline_is_replaced_by_the_first_trained(study: Path) -> None:
+    experiments = [e for e in group_runs(find_runs([study])) if e.strategy != "x_x_mono"]
+
+    assert {b.label for _, b in choose_pairs(experiments, "x_x_mono")} == {"en_en", "x_y"}
+
+
+def test_like_is_compared_with_like(tmp_path: Path) -> None:
+    for lr, strategy in ((lr, s) for lr in (1e-5, 2e-5) for s in ("x_x_mono", "x_y")):
+        write_run(tmp_path / f"{strategy}-{lr}", strategy, 1, config={"optim": {"lr": lr}})
+
+    pairs = [(a.label, b.label) for a, b in choose_pairs(group_runs(find_runs([tmp_path])), "x_x_mono")]
+
+    assert pairs == [(f"x_y (lr={lr})", f"x_x_mono (lr={lr})") for lr in ("1e-05", "2e-05")]
+
+
+PLAIN = Difference("hybrid", "x_y", "cross_lingual", "map", 0.01, 0.004, 0.016, 0.0001, 0.0004, None)
+
+
+def test_words() -> None:
+    worse = replace(PLAIN, difference=-0.01)
+    distance = replace(PLAIN, measure="rank_distance", metric="rank_distance", difference=-12.3)
+    unsure = replace(PLAIN, adjusted_p=0.0501)
+
+    assert words(PLAIN) == (
+        "hybrid vs x_y, cross-lingual mAP: +0.0100, significantly better "
+        "(95 % interval +0.0040 to +0.0160; p < 0.001 after Holm)"
+    )
+    assert verdict(worse) == "significantly worse"
+    assert verdict(distance) == "significantly better"
+    assert verdict(replace(distance, difference=12.3)) == "significantly worse"
+    assert verdict(unsure) == "not significant"
+    assert "p = 0.050" in words(unsure)
+
+
+@pytest.mark.parametrize(("error", "within"), [(None, False), (0.004, False), (0.006, True)])
+def test_a_difference_below_two_standard_errors_over_seeds_is_said_to_be(
+    error: float | None, within: bool
+) -> None:
+    d = replace(PLAIN, seed_error=error)
+
+    assert d.within_seed_spread is within
+    assert ("within the spread of seeds" in verdict(d)) is within
+
+
+def test_equal_models_are_not_significantly_different(tmp_path: Path) -> None:
+    write_study(tmp_path, ("x_x_mono", "x_y"), seeds=1)
+    for name in ("metrics.json", "per_query.parquet"):
+        text = (tmp_path / "x_x_mono-1" / name).read_bytes()
+        (tmp_path / "x_y-1" / name).write_bytes(text.replace(b'"strategy": "x_x_mono"', b'"strategy": "x_y"'))
+
+    differences = compare_runs([tmp_path]).differences
+
+    assert [d.difference for d in differences] == [0.0] * 4
+    assert [verdict(d) for d in differences] == ["not significant"] * 4
+
+
+def test_runs_without_per_query_results_are_named_not_tested(tmp_path: Path) -> None:
+    write_study(tmp_path, ("x_x_mono", "x_y"), seeds=1)
+    write_run(tmp_path / "hybrid-1", "hybrid", 1, per_query=False)
+
+    comparison = compare_runs([tmp_path])
+
+    assert {d.experiment for d in comparison.differences} == {"x_y"}
+    assert any("for want of per_query.parquet: hybrid." in note for note in comparison.caveats())
+
+
+def test_broken_per_query_results_name_the_file(tmp_path: Path) -> None:
+    write_study(tmp_path, ("x_x_mono", "x_y"), seeds=1)
+    file = tmp_path / "x_y-1" / "per_query.parquet"
+    table = pq.read_table(file)
+
+    pq.write_table(table.drop_columns(["monolingual/map"]), file)
+    with pytest.raises(UserError, match=r"x_y-1/per_query\.parquet: no column monolingual/map"):
+        compare_runs([tmp_path])
+    pq.write_table(table.slice(1), file)
+    with pytest.raises(UserError, match="hold different queries"):
+        compare_runs([tmp_path])
+    file.write_bytes(b"PAR1 no")
+    with pytest.raises(UserError, match=r"x_y-1/per_query\.parquet: not a Parquet file"):
+        compare_runs([tmp_path])
+    pq.write_table(pa.table({"x": [1]}), file)
+    with pytest.raises(UserError, match="no column cross_lingual/map"):
+        compare_runs([tmp_path])
+
+
+def test_summary_tells_winners_and_place_between_the_parents(comparison: Comparison) -> None:
+    first, second, third = summary_sentences(comparison)
+    means = {e.label: {c: summary(e, Column(c, "map")) for c in MEASURES[:3]} for e in comparison.experiments}
+    pool = {label: found["multilingual"] for label, found in means.items()}
+    winner = max(pool, key=lambda label: pool[label].mean)  # type: ignore[union-attr]
+
+    assert f"in the pool of all languages ({winner})" in first
+    assert "Against x_x_mono, hybrid changes mAP by" in second
+    tested = [d for d in comparison.differences if (d.experiment, d.baseline) == ("hybrid", "x_x_mono")]
+    for d in tested[:3]:
+        assert f"{d.difference:+.3f}" in second
+        assert verdict(d) in second
+    assert "lowest for x_y" in third
+    assert "at least 3 seeds" in third
+
+
+@pytest.mark.parametrize("order", list(permutations(("x_x_mono", "x_y", "hybrid"))))
+def test_place_of_hybrid_follows_the_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[str, ...]
+) -> None:
+    for level, strategy in enumerate(order):
+        far = 0.5 + 0.1 * level
+        monkeypatch.setitem(SKILLS, strategy, replace(SKILLS[strategy], **dict.fromkeys(MEASURES[:3], far)))
+        write_run(tmp_path / strategy, strategy, 1, curves=False)
+
+    text = summary_sentences(compare_runs([tmp_path]))[1]
+
+    place = ("below both", "between them", "above both")[order.index("hybrid")]
+    assert f"its mean lies {place} in all three settings" in text
+
+
+def test_one_seed_is_confessed(tmp_path: Path) -> None:
+    comparison = compare_runs([write_study(tmp_path, ("untrained", "x_x_mono", "hybrid"), seeds=1)])
+
+    assert "not of seeds" in summary_sentences(comparison)[2]
+    assert any(note.startswith("One seed only") and "every strategy" in note for note in comparison.caveats())
+    assert all(d.seed_error is None for d in comparison.differences)

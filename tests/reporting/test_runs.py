@@ -1,0 +1,142 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.reporting.experiments import group_runs
+from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, find_runs
+
+from .fake_runs import SKILLS, write_run, write_study
+
+
+def test_finds_every_run_below_a_multirun_folder_once(study: Path) -> None:
+    runs = find_runs([study, study / "hybrid-2"])
+
+    assert len(runs) == 1 + 3 * (len(SKILLS) - 1)
+    assert {run.folder.name for run in runs} == {folder.name for folder in study.iterdir()}
+
+
+def test_groups_by_strategy_with_untrained_first(study: Path) -> None:
+    experiments = group_runs(find_runs([study]))
+
+    assert [e.label for e in experiments] == list(STRATEGY_ORDER)
+    assert [e.seeds for e in experiments] == [[]] + [[1, 2, 3]] * (len(SKILLS) - 1)
+
+
+def test_grouping_does_not_depend_on_the_order_of_the_folders(study: Path) -> None:
+    folders = sorted(study.iterdir())
+
+    there, back = group_runs(find_runs(folders)), group_runs(find_runs(folders[::-1]))
+
+    assert [(e.label, [run.folder for run in e.runs]) for e in there] == [
+        (e.label, [run.folder for run in e.runs]) for e in back
+    ]
+
+
+def test_alphas_are_experiments_of_their_own_in_numeric_order(tmp_path: Path) -> None:
+    for alpha in (0.5, 0.25, 0.1):
+        for seed in (1, 2):
+            write_run(tmp_path / f"{alpha}-{seed}", "hybrid", seed, alpha=alpha, curves=False)
+
+    experiments = group_runs(find_runs([tmp_path]))
+
+    assert [e.label for e in experiments] == [f"hybrid (alpha={a})" for a in (0.1, 0.25, 0.5)]
+    assert all(e.seeds == [1, 2] for e in experiments)
+
+
+def test_alpha_does_not_split_a_strategy_that_has_none(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "x_y", 1, alpha=0.5)
+    write_run(tmp_path / "b", "x_y", 2)
+
+    assert [e.label for e in group_runs(find_runs([tmp_path]))] == ["x_y"]
+
+
+def test_a_setting_outside_the_run_key_splits_and_names_the_experiments(tmp_path: Path) -> None:
+    for lr in (1e-5, 2e-5):
+        config = {"optim": {"lr": lr}, "trainer": {"devices": 1}, "data": {"path": f"/tmp/{lr}"}}
+        write_run(tmp_path / str(lr), "x_y", 1, config=config)
+
+    labels = [e.label for e in group_runs(find_runs([tmp_path]))]
+
+    assert labels == ["x_y (lr=1e-05)", "x_y (lr=2e-05)"]
+
+
+def test_where_a_run_ran_does_not_split_an_experiment(tmp_path: Path) -> None:
+    for seed, devices in ((1, 1), (2, 4)):
+        config = {"trainer": {"devices": devices, "default_root_dir": f"/tmp/{seed}"}, "seed": seed}
+        write_run(tmp_path / str(seed), "x_y", seed, config=config)
+
+    assert len(group_runs(find_runs([tmp_path]))) == 1
+
+
+def test_one_seed_twice_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "first", "x_y", 1)
+    write_run(tmp_path / "second", "x_y", 1)
+
+    with pytest.raises(
+        UserError, match=r"first and .*second are the same experiment with the same seed \(1\)"
+    ):
+        group_runs(find_runs([tmp_path]))
+
+
+def test_a_model_evaluated_elsewhere_keeps_its_training_folder(tmp_path: Path) -> None:
+    trained = write_run(tmp_path / "trained", "x_y", 1)
+    elsewhere = write_run(tmp_path / "eval", "x_y", 1, model=str(trained / "model"), curves=False)
+
+    (run,) = find_runs([elsewhere])
+
+    assert run.training_folder == trained
+
+
+def test_no_run_names_the_folder_and_the_command(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=re.escape(str(tmp_path)) + r": no metrics\.json.*hybrid-retrieval train"
+    ):
+        find_runs([tmp_path])
+    with pytest.raises(UserError, match="no such folder"):
+        find_runs([tmp_path / "absent"])
+
+
+def test_broken_metrics_name_file_and_line(tmp_path: Path) -> None:
+    file = write_run(tmp_path / "run") / "metrics.json"
+    whole = json.loads(file.read_text(encoding="utf-8"))
+
+    file.write_text('{"schema": 1,\n"model": "hal', encoding="utf-8")
+    with pytest.raises(UserError, match=re.escape(str(file)) + ", line 2: not valid JSON"):
+        find_runs([tmp_path])
+    file.write_text(json.dumps(whole | {"schema": 2}), encoding="utf-8")
+    with pytest.raises(UserError, match="schema 1"):
+        find_runs([tmp_path])
+    file.write_text(json.dumps({k: v for k, v in whole.items() if k != "per_pair"}), encoding="utf-8")
+    with pytest.raises(UserError, match="no per_pair"):
+        find_runs([tmp_path])
+
+
+def test_two_benchmarks_are_refused_until_one_is_chosen(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "x_y", 1, benchmark="xquad_r")
+    write_run(tmp_path / "b", "x_y", 2, benchmark="world_facts")
+
+    with pytest.raises(UserError, match=r"not comparable.*benchmark_name=xquad_r"):
+        find_runs([tmp_path])
+    assert [run.folder.name for run in find_runs([tmp_path], "xquad_r")] == ["a"]
+    with pytest.raises(UserError, match="The runs found are on world_facts, xquad_r"):
+        find_runs([tmp_path], "miracl")
+
+
+def test_different_counts_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "x_y", 1, questions=10)
+    write_run(tmp_path / "b", "x_y", 2, questions=11)
+
+    with pytest.raises(UserError, match=r"50 queries in 5 languages.*55 queries in 5 languages"):
+        find_runs([tmp_path])
+
+
+def test_untrained_backbones_are_told_apart_by_name(tmp_path: Path) -> None:
+    write_study(tmp_path / "one", ("untrained",), model="first")
+    write_study(tmp_path / "two", ("untrained",), model="/models/second")
+    assert [e.label for e in group_runs(find_runs([tmp_path]))] == ["untrained (first)", "untrained (second)"]
+
+    write_study(tmp_path / "three", ("untrained",), model="/other/second")
+    assert len({e.label for e in group_runs(find_runs([tmp_path]))}) == 3

@@ -1,9 +1,9 @@
 """The five batch strategies of arXiv 2408.10536 and LAReQA (arXiv 2004.05484)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from hybrid_retrieval.errors import UserError
 
@@ -165,3 +165,38 @@ def _check_alpha(alpha: object) -> float:
             "Set for example sampler.alpha=0.5."
         )
     return float(alpha)
+
+
+STRATEGIES: dict[str, Callable[..., Strategy]] = {
+    "en_en": EnEnStrategy,
+    "x_x": XXStrategy,
+    "x_x_mono": XXMonoStrategy,
+    "x_y": XYStrategy,
+    "hybrid": HybridStrategy,
+}
+
+
+def make_strategy(name: str, **options: Any) -> Strategy:
+    """The strategy of a `sampler` configuration.
+
+    Args:
+        name: one of `STRATEGIES`.
+        options: the strategy's own arguments; `alpha` may be a mapping of `Linear`'s arguments.
+
+    Raises:
+        UserError: unknown name or option, or an option out of range.
+    """
+    if name not in STRATEGIES:
+        raise UserError(f"sampler.name={name} is unknown; known: {', '.join(STRATEGIES)}.")
+    if isinstance(options.get("alpha"), Mapping):
+        try:
+            options["alpha"] = Linear(**options["alpha"])
+        except TypeError as error:
+            raise UserError(
+                f"sampler.alpha={options['alpha']}: a schedule needs start, end and steps, "
+                "for example sampler.alpha={start: 1.0, end: 0.25, steps: 1000}."
+            ) from error
+    try:
+        return STRATEGIES[name](**options)
+    except TypeError as error:
+        raise UserError(f"sampler={name} does not take these options: {', '.join(options)}.") from error

@@ -1,0 +1,94 @@
+"""The LightningDataModule: mixed monolingual and cross-lingual batches from a batch plan."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+from torch.utils.data import DataLoader
+
+from hybrid_retrieval.data.collate import Collator
+from hybrid_retrieval.data.parallel import ParallelCorpus
+from hybrid_retrieval.data.step_loader import PlannedBatches, StepLoader
+from hybrid_retrieval.data.validation import ValidationBatch, ValidationBatches
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.models.text_tokenizer import TextTokenizer
+from hybrid_retrieval.sampling.plan import BatchPlan
+
+
+class HybridDataModule(pl.LightningDataModule):
+    """Gives each rank its share of every planned global batch, and of the validation texts.
+
+    Use it with `Trainer(use_distributed_sampler=False)`: the plan already divides the batches.
+
+    Args:
+        plan: which pairs stand in which batch.
+        train: training splits, in the plan's order.
+        validation: validation splits; may be empty.
+        tokenizer: of the backbone.
+        hard_negatives: hard negatives of each triple.
+        token_budget: tokens of a padded chunk.
+        workers: loader processes; 0 tokenises in the training process.
+        validation_limit: triples validated on at most.
+    """
+
+    def __init__(
+        self,
+        plan: BatchPlan,
+        train: Sequence[ParallelCorpus],
+        validation: Sequence[ParallelCorpus],
+        tokenizer: TextTokenizer,
+        *,
+        hard_negatives: int = 0,
+        token_budget: int = 2048,
+        workers: int = 0,
+        validation_limit: int = 64,
+    ) -> None:
+        super().__init__()
+        self.plan = plan
+        self.validation = [corpus for corpus in validation if len(corpus)]
+        self.tokenizer = tokenizer
+        self.token_budget = token_budget
+        self.workers = workers
+        self.validation_limit = validation_limit
+        self.collator = Collator(
+            train, plan.languages, tokenizer, hard_negatives=hard_negatives, token_budget=token_budget
+        )
+
+    def _ranks(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+
+    def setup(self, stage: str) -> None:
+        """Check that the ranks can share the global batch equally."""
+        _, world_size = self._ranks()
+        if self.plan.global_batch_size % world_size:
+            raise UserError(
+                f"global_batch_size={self.plan.global_batch_size} cannot be divided among {world_size} devices. "
+                f"Use a multiple of {world_size}."
+            )
+
+    def train_dataloader(self) -> StepLoader:
+        """This rank's share of the planned batches."""
+        rank, world_size = self._ranks()
+        return StepLoader(
+            PlannedBatches(self.plan, self.collator, rank, world_size),
+            self.plan.steps_per_epoch,
+            workers=self.workers,
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+        )
+
+    def val_dataloader(self) -> Any:
+        """This rank's share of the validation texts; an empty list without any."""
+        if not self.validation or not self.validation_limit:
+            return []
+        rank, world_size = self._ranks()
+        batches = ValidationBatches(
+            self.validation,
+            self.plan.languages,
+            self.tokenizer,
+            limit=self.validation_limit,
+            token_budget=self.token_budget,
+            rank=rank,
+            world_size=world_size,
+        )
+        return DataLoader[ValidationBatch](batches, batch_size=None, shuffle=False)

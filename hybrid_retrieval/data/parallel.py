@@ -1,0 +1,226 @@
+"""A parallel corpus: triples of ids shared by all languages, and the text of those ids in each language.
+
+A prepared corpus is a folder that `hybrid_retrieval.data.build` makes:
+
+    corpus.json                 schema, name, languages, fingerprint, counts, size of every file
+    ids/{queries,passages}.arrow            the source's ids; a row's position is the query or passage id here
+    {queries,passages}/<language>.arrow     text of each query or passage; null, or past the end of the file,
+                                            where the language lacks it
+    splits/<split>/query.npy                int64 (triples,)
+    splits/<split>/positive.npy             int64 (triples,), the positive passage
+    splits/<split>/negative_offsets.npy     int64 (triples + 1,)
+    splits/<split>/negatives.npy            int64, the hard negatives of all triples, one after another
+    splits/<split>/run_{starts,query,passage}.npy   the arrays of `Availability`
+
+The triples of a split are sorted by the languages they have, the complete ones first.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybrid_retrieval.data.mapped_texts import MappedTexts
+from hybrid_retrieval.data.readers.base import Row, Split
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.sampling.triples import Availability, IntArray
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SCHEMA = 1
+MANIFEST = "corpus.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `corpus.json` says.
+
+    Attributes:
+        name: name of the data set.
+        languages: sorted.
+        fingerprint: hex digest of the content and of how it was prepared.
+        counts: `queries`, `passages`, `rows` by language, and by split `triples` and `distinct_positives`.
+    """
+
+    name: str
+    languages: tuple[str, ...]
+    fingerprint: str
+    counts: Mapping[str, Any]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read `corpus.json` and check that every file is there at its full size.
+
+    Raises:
+        UserError: the folder is no complete corpus of this version; the message says what to do.
+    """
+    path = folder / MANIFEST
+    again = f"Delete the folder {folder} and run `hybrid-retrieval prepare` again."
+    try:
+        content = json.loads(path.read_bytes())
+        schema = content["schema"]
+        if schema != SCHEMA:
+            raise UserError(f"{path}: prepared with schema {schema}, this version reads {SCHEMA}. {again}")
+        sizes: dict[str, int] = content["files"]
+        manifest = Manifest(
+            content["name"], tuple(content["languages"]), content["fingerprint"], content["counts"]
+        )
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            f"{folder} is not a prepared corpus: it has no {MANIFEST}. Run `hybrid-retrieval prepare` first."
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path}: damaged ({error!r}). {again}") from None
+    for name, size in sizes.items():
+        file = folder / name
+        if not file.is_file():
+            raise UserError(f"{file}: missing. {again}")
+        if file.stat().st_size != size:
+            raise UserError(f"{file}: damaged: {file.stat().st_size} bytes instead of {size}. {again}")
+    return manifest
+
+
+class ParallelCorpus:
+    """One split of a prepared corpus; satisfies `hybrid_retrieval.sampling.triples.TripleSource`.
+
+    A triple is a position in the split; its query and its passages are ids that all splits and languages
+    share. Arrays and texts are mapped from disk, and pickling sends the path alone.
+
+    Args:
+        folder: the prepared corpus.
+        split: train, validation or test; it may have no triples.
+
+    Raises:
+        UserError: the folder is missing, damaged or of another version; or there is no such split.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        if split not in SPLITS:
+            raise UserError(f"There is no split {split!r}: choose from {', '.join(SPLITS)}.")
+        # Absolute, so that a worker in another working directory finds it.
+        self.folder = folder.absolute()
+        self.split: Split = split
+        manifest = read_manifest(self.folder)
+        self.name = manifest.name
+        self.languages = manifest.languages
+        self.fingerprint = manifest.fingerprint
+        self.counts = manifest.counts
+        self.passage_count = int(manifest.counts["passages"])
+        self.distinct_positives = int(manifest.counts["splits"][split]["distinct_positives"])
+        self._query = self._array("query")
+        self._positive = self._array("positive")
+        self._negative_offsets = self._array("negative_offsets")
+        self._negatives = self._array("negatives")
+        self.availability = Availability(
+            np.array(self._array("run_starts")),
+            np.array(self._array("run_query")),
+            np.array(self._array("run_passage")),
+        )
+        self._texts: dict[str, MappedTexts] = {}
+
+    @classmethod
+    def open(cls, folder: Path, split: str) -> "ParallelCorpus":
+        """Open one split of a prepared corpus; the same as the constructor."""
+        return cls(folder, split)
+
+    def __len__(self) -> int:
+        return len(self._query)
+
+    def __reduce__(self) -> tuple[type["ParallelCorpus"], tuple[Path, str]]:
+        return ParallelCorpus, (self.folder, self.split)
+
+    def __repr__(self) -> str:
+        languages = ", ".join(self.languages)
+        return f"ParallelCorpus({self.name!r}, {self.split}, {len(self)} triples in {languages})"
+
+    def queries(self, triples: IntArray) -> IntArray:
+        """Query id of each triple, int64."""
+        return np.asarray(self._query[triples])
+
+    def positives(self, triples: IntArray) -> IntArray:
+        """Positive passage id of each triple, int64."""
+        return np.asarray(self._positive[triples])
+
+    def negatives(self, triples: IntArray, k: int) -> IntArray:
+        """The first k hard negatives of each triple.
+
+        Returns:
+            Passage ids int64 (triples, k), -1 where a triple has fewer.
+        """
+        triples = np.asarray(triples, dtype=np.int64)
+        starts, ends = self._negative_offsets[triples], self._negative_offsets[triples + 1]
+        wanted = starts[:, None] + np.arange(k)
+        exists = wanted < ends[:, None]
+        found = np.full(wanted.shape, -1, dtype=np.int64)
+        found[exists] = self._negatives[wanted[exists]]
+        return found
+
+    def query_text(self, language: str, query: int) -> str:
+        """Text of a query.
+
+        Raises:
+            ValueError: the language lacks the query.
+        """
+        text = self._text("queries", language, query)
+        if text is None:
+            raise ValueError(f"{self.name} has no text in {language!r} for query {query}")
+        return text
+
+    def passage_text(self, language: str, passage: int) -> str | None:
+        """Text of a passage, or None where the language lacks it, as can happen to a hard negative."""
+        return self._text("passages", language, passage)
+
+    def row_ids(self, triples: IntArray) -> list[str]:
+        """The ids that the source gives to the rows of these triples, for messages."""
+        return [self._id("queries", int(query)) for query in self.queries(triples)]
+
+    def rows(self, language: str) -> list[Row]:
+        """All rows of this split in a language, in the order of the triples."""
+        rows = []
+        for triple, (query, positive) in enumerate(zip(self._query, self._positive, strict=True)):
+            question = self._text("queries", language, int(query))
+            if question is None:
+                continue
+            start, end = self._negative_offsets[triple : triple + 2]
+            rows.append(
+                Row(
+                    id=self._id("queries", int(query)),
+                    question=question,
+                    passage=self._text("passages", language, int(positive)) or "",
+                    passage_id=self._id("passages", int(positive)),
+                    negatives=tuple(self._id("passages", int(n)) for n in self._negatives[start:end]),
+                    split=self.split,
+                )
+            )
+        return rows
+
+    def _text(self, kind: str, language: str, row: int) -> str | None:
+        if language not in self.languages:
+            raise ValueError(f"{self.name} has no language {language!r}, only {', '.join(self.languages)}")
+        texts = self._mapped(f"{kind}/{language}.arrow")
+        if not 0 <= row < self.counts[kind]:
+            raise IndexError(f"{self.name} has {self.counts[kind]} {kind}, no number {row}")
+        return texts[row] if row < len(texts) else None
+
+    def _id(self, kind: str, row: int) -> str:
+        name = self._mapped(f"ids/{kind}.arrow")[row]
+        assert name is not None
+        return name
+
+    def _mapped(self, file: str) -> MappedTexts:
+        if file not in self._texts:
+            self._texts[file] = MappedTexts(self.folder / file)
+        return self._texts[file]
+
+    def _array(self, name: str) -> IntArray:
+        path = self.folder / "splits" / self.split / f"{name}.npy"
+        try:
+            array: IntArray = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError) as error:
+            raise UserError(
+                f"{path}: damaged ({error}). Delete the folder {self.folder} and run "
+                "`hybrid-retrieval prepare` again."
+            ) from None
+        return array

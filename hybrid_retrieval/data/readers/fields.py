@@ -1,0 +1,105 @@
+"""Checked access to the fields of a JSON object that a user wrote."""
+
+from collections.abc import Mapping
+
+from hybrid_retrieval.errors import UserError
+
+
+def text_field(record: Mapping[str, object], field: str, where: str) -> str:
+    """A string that holds more than white space, unchanged.
+
+    Args:
+        record: the JSON object.
+        field: name of the field.
+        where: file and line, the start of the message.
+
+    Raises:
+        UserError: the field is missing, no string, empty, or not representable in UTF-8.
+    """
+    value = _present(record, field, where)
+    if not isinstance(value, str):
+        raise UserError(f"{where}: {field!r} must be a string, not {_kind(value)}. Correct the field.")
+    if not value.strip():
+        raise UserError(f"{where}: {field!r} is empty. Fill it or remove the row.")
+    return _unicode(value, field, where)
+
+
+def id_field(record: Mapping[str, object], field: str, where: str) -> str:
+    """An identifier: a string, or an integer, which stands for its decimal digits.
+
+    Raises:
+        UserError: the field is missing, empty or of another type.
+    """
+    return _identifier(_present(record, field, where), field, where)
+
+
+def id_list_field(record: Mapping[str, object], field: str, where: str) -> tuple[str, ...]:
+    """A list of identifiers; empty where the field is missing or null.
+
+    Raises:
+        UserError: it is not a list of identifiers.
+    """
+    value = record.get(field)
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise UserError(f"{where}: {field!r} must be a list of ids, not {_kind(value)}. Correct the field.")
+    return tuple(_identifier(item, field, where) for item in value)
+
+
+def list_field(record: Mapping[str, object], field: str, where: str) -> list[object]:
+    """A list.
+
+    Raises:
+        UserError: the field is missing or no list.
+    """
+    value = _present(record, field, where)
+    if not isinstance(value, list):
+        raise UserError(f"{where}: {field!r} must be a list, not {_kind(value)}. Correct the field.")
+    return value
+
+
+def object_of(value: object, where: str) -> dict[str, object]:
+    """A JSON object.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: expected an object {{...}}, not {_kind(value)}. Correct it.")
+    return value
+
+
+def _present(record: Mapping[str, object], field: str, where: str) -> object:
+    if field not in record:
+        fields = ", ".join(map(repr, list(record)[:8])) or "none"
+        raise UserError(f"{where}: the field {field!r} is missing (fields: {fields}). Add it.")
+    return record[field]
+
+
+def _identifier(value: object, field: str, where: str) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise UserError(
+            f"{where}: an id in {field!r} must be a string or an integer, not {_kind(value)}. Correct it."
+        )
+    if not value.strip():
+        raise UserError(f"{where}: an id in {field!r} is empty. Fill it or remove the row.")
+    return _unicode(value, field, where)
+
+
+def _unicode(value: str, field: str, where: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{where}: {field!r} holds half of a surrogate pair, \\u{ord(value[error.start]):04x}, at "
+            f"character {error.start + 1}. Write the whole pair, or the character itself."
+        ) from None
+    return value
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")

@@ -1,0 +1,107 @@
+"""Validation batches: every held-out query and passage in every language, shared out over the ranks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hybrid_retrieval.data.length_buckets import length_buckets, pad
+from hybrid_retrieval.data.parallel import ParallelCorpus
+from hybrid_retrieval.models.text_tokenizer import TextTokenizer
+
+Kind = Literal["query", "passage"]
+
+
+@dataclass
+class ValidationBatch:
+    """Texts of one kind with who they are.
+
+    Attributes:
+        kind: queries or passages.
+        input_ids: int64 (n, t).
+        attention_mask: int64 (n, t).
+        item_ids: int64 (n,), the triple, counted over all data sets.
+        passage_ids: int64 (n,), the same in every language, counted over all data sets.
+        languages: int64 (n,), index into the validation languages.
+    """
+
+    kind: Kind
+    input_ids: Tensor
+    attention_mask: Tensor
+    item_ids: Tensor
+    passage_ids: Tensor
+    languages: Tensor
+
+
+class ValidationBatches(Dataset[ValidationBatch]):
+    """The held-out texts of some data sets in batches of similar length, every `world_size`-th of them.
+
+    Args:
+        corpora: validation splits.
+        languages: which languages to encode.
+        tokenizer: of the backbone.
+        limit: triples of all data sets taken at most, spread evenly over each.
+        token_budget: tokens of a batch, padding included.
+        rank: of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(
+        self,
+        corpora: Sequence[ParallelCorpus],
+        languages: Sequence[str],
+        tokenizer: TextTokenizer,
+        *,
+        limit: int,
+        token_budget: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self._pad_id = tokenizer.pad_id
+        self._batches: list[tuple[Kind, list[list[int]], list[tuple[int, int, int]]]] = []
+        texts: dict[Kind, list[str]] = {"query": [], "passage": []}
+        keys: dict[Kind, list[tuple[int, int, int]]] = {"query": [], "passage": []}
+        total = sum(len(corpus) for corpus in corpora)
+        first_item = first_passage = 0
+        for corpus in corpora:
+            share = max(1, round(limit * len(corpus) / total)) if total > limit else len(corpus)
+            triples = torch.linspace(0, len(corpus) - 1, min(share, len(corpus))).long().unique().numpy()
+            for column, code in enumerate(languages):
+                if code not in corpus.languages:
+                    continue
+                available = corpus.availability.both()[
+                    corpus.availability.run_of(triples), corpus.languages.index(code)
+                ]
+                here = triples[available]
+                queries, positives = corpus.queries(here), corpus.positives(here)
+                seen = set[int]()
+                for triple, query, positive in zip(here, queries, positives, strict=True):
+                    key = first_item + int(triple), first_passage + int(positive), column
+                    texts["query"].append(corpus.query_text(code, int(query)))
+                    keys["query"].append(key)
+                    passage = corpus.passage_text(code, int(positive))
+                    if passage is not None and int(positive) not in seen:
+                        seen.add(int(positive))
+                        texts["passage"].append(passage)
+                        keys["passage"].append(key)
+            first_item += len(corpus)
+            first_passage += corpus.passage_count
+        for kind in ("query", "passage"):
+            sequences = tokenizer(texts[kind], kind)
+            for bucket in length_buckets([len(s) for s in sequences], token_budget):
+                self._batches.append(
+                    (kind, [sequences[i] for i in bucket], [keys[kind][i] for i in bucket])
+                )
+        self._batches = self._batches[rank::world_size]
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> ValidationBatch:
+        kind, sequences, keys = self._batches[index]
+        input_ids, mask = pad(sequences, self._pad_id)
+        items, passages, languages = torch.tensor(keys, dtype=torch.int64).unbind(1)
+        return ValidationBatch(kind, input_ids, mask, items, passages, languages)

@@ -1,0 +1,115 @@
+"""The LightningModule: a dual encoder with shared weights, its loss, its optimiser and its validation."""
+
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from hybrid_retrieval.data.collate import EncodedTexts, TrainBatch
+from hybrid_retrieval.data.validation import ValidationBatch
+from hybrid_retrieval.evaluation.validation_metric import ParallelRetrieval
+from hybrid_retrieval.losses.info_nce import InfoNCE
+from hybrid_retrieval.losses.validation_loss import ValidationLoss
+from hybrid_retrieval.models.encoder import TextEncoder
+
+OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+
+
+class DualEncoder(pl.LightningModule):
+    """Embeds queries and passages with one tower and trains it with a contrastive loss.
+
+    Args:
+        encoder: the shared tower.
+        loss: contrastive loss over a global batch.
+        optimizer: makes the optimiser from parameter groups.
+        weight_decay: of weight matrices; biases, norms and the temperature have none.
+        warmup: fraction of the steps over which the learning rate rises from 0.
+        decay: "linear" falls to 0 at the last step, "constant" stays.
+        total_steps: optimiser steps of the whole run.
+    """
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        loss: InfoNCE,
+        optimizer: OptimizerFactory,
+        *,
+        weight_decay: float = 0.01,
+        warmup: float = 0.1,
+        decay: str = "linear",
+        total_steps: int,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.loss = loss
+        self.make_optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.warmup_steps = round(warmup * total_steps)
+        self.decay = decay
+        self.total_steps = total_steps
+        self.retrieval = ParallelRetrieval()
+        self.validation_loss = ValidationLoss(encoder.dimension)
+        self.encoder.train()
+
+    def embed(self, texts: EncodedTexts) -> Tensor:
+        """Embeddings of tokenised texts, (texts, dimension) float32, L2-normalised."""
+        chunks = [self.encoder(input_ids, mask) for input_ids, mask in texts.chunks]
+        embeddings: Tensor = torch.cat(chunks)[texts.order]
+        return embeddings
+
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
+        """Loss of one global batch."""
+        loss: Tensor = self.loss(
+            self.embed(batch.queries), self.embed(batch.passages), batch.positive_ids, batch.passage_ids
+        )
+        self.log("train/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch.queries))
+        kind = "monolingual" if batch.monolingual else "cross_lingual"
+        self.log(f"train/loss_{kind}", loss.detach(), sync_dist=True, batch_size=len(batch.queries))
+        if self.loss.learn_temperature:
+            self.log("train/temperature", self.loss.temperature.detach())
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the norm of the gradient before clipping."""
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        self.log("train/gradient_norm", nn.utils.get_total_norm(gradients))
+
+    def validation_step(self, batch: ValidationBatch, batch_idx: int) -> None:
+        """Collect embeddings; everything is computed when the epoch ends, over all ranks."""
+        embeddings = self.encoder(batch.input_ids, batch.attention_mask)
+        for metric in (self.retrieval, self.validation_loss):
+            metric.update(batch.kind, embeddings, batch.item_ids, batch.passage_ids, batch.languages)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log validation loss and retrieval."""
+        self.validation_loss.temperature = float(self.loss.temperature.detach())
+        values = {**self.validation_loss.compute(), **self.retrieval.compute()}
+        for name, value in values.items():
+            if not torch.isnan(value):
+                self.log(f"val/{name}", value.to(self.device), prog_bar=name in ("loss", "map_multilingual"))
+        self.validation_loss.reset()
+        self.retrieval.reset()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW over two parameter groups, with warm-up and decay per step."""
+        matrices = [p for p in self.parameters() if p.requires_grad and p.ndim >= 2]
+        others = [p for p in self.parameters() if p.requires_grad and p.ndim < 2]
+        optimizer = self.make_optimizer(
+            [
+                {"params": matrices, "weight_decay": self.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ]
+        )
+        scheduler = LambdaLR(optimizer, self.learning_rate_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def learning_rate_factor(self, step: int) -> float:
+        """Fraction of the peak learning rate used by optimiser step `step`, counted from 0."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        if self.decay == "constant":
+            return 1.0
+        return max(0.0, (self.total_steps - step) / max(1, self.total_steps - self.warmup_steps))

@@ -1,0 +1,32 @@
+"""`hybrid-retrieval train`: train, save and evaluate one model."""
+
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from hybrid_retrieval.errors import UserError
+
+
+def run(cfg: DictConfig) -> None:
+    """Train as `cfg` (conf/train.yaml) says; the last two printed lines are the paths of model and metrics.
+
+    Raises:
+        UserError: the configuration, the data or the machine do not fit.
+    """
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN and str(cfg.trainer.strategy).startswith("ddp") and (
+        cfg.trainer.strategy == "ddp"
+    ):
+        raise UserError(
+            "trainer.strategy=ddp starts its processes by running the command line again, which in a multirun "
+            "would start the whole sweep again. Use trainer.strategy=ddp_spawn, or separate runs."
+        )
+    from hybrid_retrieval.training.run import train  # noqa: PLC0415 (seconds of imports)
+
+    model, metrics = train(cfg, Path(hydra.runtime.output_dir))
+    if metrics is not None or not cfg.evaluate:
+        sys.stdout.write(f"{model}\n" + (f"{metrics}\n" if metrics else ""))
+        sys.stdout.flush()

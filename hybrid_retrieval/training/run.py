@@ -1,0 +1,119 @@
+"""One training run: assemble, fit, save, evaluate, sum up."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from omegaconf import DictConfig
+
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.evaluation.benchmarks.registry import load_benchmark
+from hybrid_retrieval.evaluation.evaluate import evaluate
+from hybrid_retrieval.training.assemble import Parts, assemble
+from hybrid_retrieval.training.summary import before, summary
+from hybrid_retrieval.training.trainer import make_trainer
+
+logger = logging.getLogger(__name__)
+
+RUN_FILE = "hybrid_retrieval.json"
+
+
+def train(cfg: DictConfig, run_folder: Path) -> tuple[Path, Path | None]:
+    """Train as configured.
+
+    Args:
+        cfg: `conf/train.yaml`.
+        run_folder: gets checkpoints/ model/ metrics.json per_query.parquet train_metrics.csv summary.md.
+
+    Returns:
+        The model's folder, and the path of metrics.json (None without evaluation, and on ranks other than 0).
+
+    Raises:
+        UserError: the configuration, the data or the machine do not fit.
+    """
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    # A wrong benchmark path should show before the training, not after it.
+    benchmark = load_benchmark(cfg.benchmark, cfg.paths.cache) if cfg.evaluate else None
+    parts = assemble(cfg)
+    trainer = make_trainer(cfg, run_folder, parts.plan, has_validation=bool(parts.data.validation))
+    logger.info("%s", before(cfg, parts, trainer))
+    checkpoint = run_folder / "checkpoints" / "last.ckpt"
+    started = time.perf_counter()
+    trainer.fit(
+        parts.model,
+        datamodule=parts.data,
+        ckpt_path=checkpoint if cfg.resume and checkpoint.is_file() else None,
+        weights_only=True,
+    )
+    _load_best(parts, run_folder, cfg)
+    model_folder, metrics = run_folder / "model", None
+    if trainer.is_global_zero:
+        run = describe_run(cfg, parts, trainer.global_step, time.perf_counter() - started)
+        model_folder = save_model(parts, run_folder, run)
+        if benchmark is not None:
+            parts.model.to(trainer.strategy.root_device)
+            results = evaluate(parts.model.encoder, benchmark, model="model", run=run)
+            metrics = results.write(run_folder)
+            _log_final(trainer, results.metrics)
+            (run_folder / "summary.md").write_text(summary(cfg, run, results.metrics), encoding="utf-8")
+        else:
+            (run_folder / "summary.md").write_text(summary(cfg, run, None), encoding="utf-8")
+    _finish_loggers(trainer)
+    return model_folder, metrics
+
+
+def describe_run(cfg: DictConfig, parts: Parts, steps: int, seconds: float) -> dict[str, Any]:
+    """What a reader of metrics.json has to know of the training."""
+    alpha = cfg.sampler.get("alpha")
+    return {
+        "strategy": cfg.sampler.name,
+        "alpha": alpha if alpha is None or isinstance(alpha, int | float) else str(alpha),
+        "seed": cfg.seed,
+        "backbone": cfg.backbone.name,
+        "data": [corpus.name for corpus in parts.train],
+        "data_fingerprints": [corpus.fingerprint for corpus in parts.train],
+        "languages": list(parts.plan.languages),
+        "steps": steps,
+        "global_batch_size": cfg.global_batch_size,
+        "train_seconds": round(seconds, 1),
+    }
+
+
+def save_model(parts: Parts, run_folder: Path, run: dict[str, Any]) -> Path:
+    """Write model/ in sentence-transformers' layout, with what trained it."""
+    folder = run_folder / "model"
+    parts.model.encoder.eval()
+    parts.model.encoder.save(folder)
+    (folder / RUN_FILE).write_text(json.dumps({"run": run}, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def _load_best(parts: Parts, run_folder: Path, cfg: DictConfig) -> None:
+    best = run_folder / "checkpoints" / "best.ckpt"
+    if cfg.trainer.monitor is None:
+        return
+    if not best.is_file():
+        raise UserError(
+            f"{best} was never written: no validation ran before the training ended. "
+            "Lower trainer.val_check_interval, or set trainer.monitor=null."
+        )
+    state = torch.load(best, map_location="cpu", weights_only=True)
+    parts.model.load_state_dict(state["state_dict"])
+
+
+def _log_final(trainer: pl.Trainer, metrics: dict[str, Any]) -> None:
+    values = {f"test/{s}/{k}": v for s in ("monolingual", "cross_lingual", "multilingual") for k, v in metrics[s].items()}
+    values["test/rank_distance"] = metrics["language_bias"]["rank_distance"]
+    for each in trainer.loggers:
+        each.log_metrics({k: v for k, v in values.items() if v is not None}, step=trainer.global_step)
+
+
+def _finish_loggers(trainer: pl.Trainer) -> None:
+    for each in trainer.loggers:
+        each.finalize("success")
+        if hasattr(each, "experiment") and hasattr(each.experiment, "finish"):
+            each.experiment.finish()

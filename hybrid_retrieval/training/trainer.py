@@ -1,0 +1,156 @@
+"""The Lightning trainer of a run: precision, checkpoints, loggers, early stopping."""
+
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import Logger, WandbLogger
+from omegaconf import DictConfig, OmegaConf
+
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.sampling.plan import BatchPlan
+from hybrid_retrieval.training.csv_logger import TrainMetricsCSV
+from hybrid_retrieval.training.precision import best_precision
+from hybrid_retrieval.training.statistics import BatchStatistics
+
+TRAIN_METRICS_FILE = "train_metrics.csv"
+_METRICS = {
+    "val/loss": "min",
+    "val/loss_monolingual": "min",
+    "val/loss_cross_lingual": "min",
+    "val/map_monolingual": "max",
+    "val/map_cross_lingual": "max",
+    "val/map_multilingual": "max",
+    "val/rank_distance": "min",
+}
+
+
+def make_trainer(cfg: DictConfig, run_folder: Path, plan: BatchPlan, *, has_validation: bool) -> pl.Trainer:
+    """The trainer that a configuration asks for.
+
+    Args:
+        cfg: `conf/train.yaml`.
+        run_folder: gets `checkpoints/`, `train_metrics.csv` and W&B's files.
+        plan: for the statistics of its batches.
+        has_validation: whether there is held-out data.
+
+    Raises:
+        UserError: the options do not fit together or the machine.
+    """
+    _quiet()
+    options: dict[str, Any] = OmegaConf.to_container(cfg.trainer)  # type: ignore[assignment]
+    monitor, patience = options.pop("monitor"), options.pop("patience")
+    every, interval = options.pop("checkpoint_every_n_steps"), options.pop("val_check_interval")
+    progress = options.pop("enable_progress_bar")
+    if options["precision"] == "auto":
+        options["precision"] = best_precision(options["accelerator"])
+    validate = has_validation and interval is not None and interval <= options["max_steps"]
+    callbacks: list[pl.Callback] = [
+        BatchStatistics(plan, 10 * options["log_every_n_steps"]),
+        LearningRateMonitor(logging_interval="step"),
+        *_checkpoints(cfg, run_folder, monitor, every),
+    ]
+    if progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 10))
+    if monitor or patience:
+        if monitor not in _METRICS:
+            raise UserError(f"trainer.monitor={monitor} is not one of {', '.join(_METRICS)}.")
+        if not validate:
+            raise UserError(
+                f"trainer.monitor={monitor} needs validation: set data.validation_fraction, "
+                "data.validation_limit and trainer.val_check_interval."
+            )
+    if patience:
+        callbacks.append(EarlyStopping(monitor, mode=_METRICS[monitor], patience=patience))
+    try:
+        return pl.Trainer(
+            **options,
+            callbacks=callbacks,
+            logger=_loggers(cfg, run_folder),
+            default_root_dir=run_folder,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            enable_checkpointing=bool(cfg.save_checkpoints or monitor),
+            check_val_every_n_epoch=None,
+            val_check_interval=interval if validate else None,
+            limit_val_batches=1.0 if validate else 0,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+    except (TypeError, ValueError, pl.utilities.exceptions.MisconfigurationException) as error:
+        raise UserError(f"trainer: {error}") from error
+
+
+def _checkpoints(
+    cfg: DictConfig, run_folder: Path, monitor: str | None, every: int | None
+) -> list[ModelCheckpoint]:
+    folder = run_folder / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    if cfg.save_checkpoints:
+        # Always the same name: the newest state, to go on from.
+        made.append(
+            ModelCheckpoint(
+                folder,
+                filename="last",
+                every_n_train_steps=every or cfg.trainer.max_steps,
+                save_on_train_epoch_end=False,
+                enable_version_counter=False,
+            )
+        )
+    if monitor:
+        made.append(
+            ModelCheckpoint(
+                folder,
+                filename="best",
+                monitor=monitor,
+                mode=_METRICS.get(monitor, "min"),
+                save_weights_only=True,
+                enable_version_counter=False,
+            )
+        )
+    return made
+
+
+def _loggers(cfg: DictConfig, run_folder: Path) -> list[Logger]:
+    loggers: list[Logger] = [TrainMetricsCSV(run_folder / TRAIN_METRICS_FILE, resume=bool(cfg.resume))]
+    wandb = cfg.logger.wandb
+    if wandb is not None:
+        os.environ.setdefault("WANDB_SILENT", "true")
+        if wandb.mode not in ("offline", "online"):
+            raise UserError(f"logger.wandb.mode={wandb.mode} is unknown; known: offline, online.")
+        loggers.append(
+            WandbLogger(
+                project=wandb.project,
+                name=f"{cfg.sampler.name}-seed{cfg.seed}",
+                group=wandb.group,
+                job_type="train",
+                tags=[cfg.sampler.name, cfg.backbone.name, *wandb.tags],
+                config=OmegaConf.to_container(cfg),
+                save_dir=run_folder,
+                offline=wandb.mode == "offline",
+            )
+        )
+    return loggers
+
+
+def _quiet() -> None:
+    """Keep what tells the user something; drop Lightning's advertisements and known false alarms."""
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*exists and is not empty.*",
+        ".*srun.*",
+        ".*LeafSpec.*",
+        ".*treespec.*",
+        ".*is not resumable.*",
+        ".*`anonymous`.*",
+        ".*anonymous.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

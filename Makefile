@@ -1,0 +1,58 @@
+# `make help` lists the targets. Every target prepares what it needs.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HR := $(BIN)/hybrid-retrieval
+STAMP := $(VENV)/.installed
+DEMO := outputs/demo
+
+# A machine with an NVIDIA driver gets the GPU build of torch and of FAISS, any other the CPU builds.
+# Without a GPU, TORCH_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" avoids downloading CUDA.
+GPU := $(shell command -v nvidia-smi 2>/dev/null)
+TORCH := $(if $(GPU),torch>=2.6,torch==2.13.0)
+EXTRA := $(if $(GPU),gpu,cpu)
+TORCH_ARGS ?=
+
+.PHONY: help setup demo test test-slow lint types format bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## make .venv with the package and its development tools
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed: make setup PYTHON=python3.11"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(TORCH_ARGS) -c constraints.txt "$(TORCH)"
+	$(BIN)/pip install $(TORCH_ARGS) -c constraints.txt -e ".[$(EXTRA),dev]"
+	touch $(STAMP)
+
+demo: $(STAMP) ## train three strategies, evaluate them and the untrained backbone, write report.html
+	$(HR) prepare
+	$(HR) evaluate model=e5_small_q4 benchmark=world_facts_sample hydra.run.dir=$(DEMO)/untrained
+	$(HR) train -m experiment=demo sampler=x_x_mono,x_y,hybrid hydra.sweep.dir=$(DEMO)
+	$(HR) compare $(DEMO)
+
+test: $(STAMP) ## run the tests (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+test-slow: $(STAMP) ## the tests that take minutes each or fetch from the package index
+	$(BIN)/pytest -m "slow or network"
+
+lint: $(STAMP) ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+format: $(STAMP) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## the benchmarks (ratios, from one run)
+	$(BIN)/python -m benchmarks.ranking
+
+clean: ## remove .venv and outputs
+	rm -rf $(VENV) outputs

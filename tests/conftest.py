@@ -1,9 +1,15 @@
-"""What every test may rely on: no network, no accounts, one thread, and where the public data lies."""
+"""What every test may rely on: no network, the public data, and the command line in this process."""
 
+import logging
 import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from hybrid_retrieval.cli import run
+from tests.own_data import write_own_data
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -28,3 +34,51 @@ def xquad_r_folder(shared_data: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs XQuAD-R in {folder}")
     return folder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command line did."""
+
+    status: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def command_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("command-cache")
+
+
+@pytest.fixture(scope="session")
+def own_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_own_data(tmp_path_factory.mktemp("own") / "numbers")
+
+
+@pytest.fixture
+def command(
+    command_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Command]:
+    """`hybrid-retrieval` in this process; logging and environment are put back afterwards."""
+    monkeypatch.setenv("HYBRID_RETRIEVAL_CACHE", str(command_cache))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    root = logging.getLogger()
+    handlers, level, environment = list(root.handlers), root.level, dict(os.environ)
+
+    def call(*arguments: str) -> Outcome:
+        capfd.readouterr()
+        status = run(arguments)
+        return Outcome(status, *capfd.readouterr())
+
+    yield call
+    for handler in list(root.handlers):
+        if handler not in handlers:
+            root.removeHandler(handler)
+            handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]

@@ -6,7 +6,7 @@ from hybrid_retrieval.atomic_folder import atomic_folder
 from hybrid_retrieval.cache import cache_folder
 
 
-def test_cache_folder_in_order_of_precedence(monkeypatch, tmp_path):
+def test_cache_folder_in_order_of_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("HYBRID_RETRIEVAL_CACHE", raising=False)
@@ -24,7 +24,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_atomic_folder_appears_whole_and_replaces_whole(tmp_path):
+def test_atomic_folder_appears_whole_and_replaces_whole(tmp_path: Path) -> None:
     target = tmp_path / "a" / "model"
     with atomic_folder(target) as new:
         (new / "one").write_text("1")
@@ -44,7 +44,7 @@ def _fail_halfway(target: Path) -> None:
         raise RuntimeError
 
 
-def test_atomic_folder_leaves_the_old_one_when_the_block_fails(tmp_path):
+def test_atomic_folder_leaves_the_old_one_when_the_block_fails(tmp_path: Path) -> None:
     target = tmp_path / "model"
     for _ in range(2):
         with pytest.raises(RuntimeError):
@@ -55,7 +55,7 @@ def test_atomic_folder_leaves_the_old_one_when_the_block_fails(tmp_path):
     assert names(target) == ["whole"]
 
 
-def test_atomic_folder_keeps_what_another_process_put_there(tmp_path):
+def test_atomic_folder_keeps_what_another_process_put_there(tmp_path: Path) -> None:
     target = tmp_path / "model"
     with atomic_folder(target) as mine:
         (mine / "mine").write_text("1")

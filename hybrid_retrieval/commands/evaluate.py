@@ -1,6 +1,7 @@
 """`hybrid-retrieval evaluate`: any model on a benchmark."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,20 @@ from hybrid_retrieval.errors import UserError
 
 
 def run(cfg: DictConfig) -> None:
-    """Evaluate `cfg.model` on `cfg.benchmark` (conf/evaluate.yaml); the last printed line is metrics.json's path.
+    """Evaluate `cfg.model` on `cfg.benchmark`; the last printed line is the path of metrics.json.
+
+    Args:
+        cfg: `conf/evaluate.yaml`.
 
     Raises:
         UserError: no such model or benchmark, or their files are damaged.
     """
     if not cfg.model:
-        raise UserError("evaluate needs model=<folder, hub id or backbone name>, for example model=e5_small_q4.")
+        raise UserError(
+            "evaluate needs model=<folder, hub id or backbone name>, for example model=e5_small_q4."
+        )
+    if not isinstance(cfg.token_budget, int) or cfg.token_budget < 1:
+        raise UserError(f"token_budget={cfg.token_budget} must be a whole number of at least 1.")
     import torch  # noqa: PLC0415
 
     from hybrid_retrieval.evaluation.benchmarks.registry import load_benchmark  # noqa: PLC0415
@@ -68,7 +76,7 @@ def _table(metrics: dict[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for setting in ("monolingual", "cross_lingual", "multilingual"):
         values = [metrics[setting][name] for name in names]
-        table.add_row(setting, *("–" if v is None or v != v else f"{v:.4f}" for v in values))
+        table.add_row(setting, *("–" if v is None or math.isnan(v) else f"{v:.4f}" for v in values))
     distance = metrics["language_bias"]["rank_distance"]
     table.caption = f"rank distance {distance:,.1f}"
     return table

@@ -28,6 +28,8 @@ def run(cfg: DictConfig) -> None:
         for folder in prepare_data(cfg.data, cfg.paths.cache, progress):
             splits = [ParallelCorpus.open(folder, split) for split in SPLITS]
             counts = ", ".join(f"{len(c):,} {split}" for split, c in zip(SPLITS, splits, strict=True))
-            sys.stdout.write(f"{splits[0].name}: {counts} triples in {len(splits[0].languages)} languages\n{folder}\n")
+            sys.stdout.write(
+                f"{splits[0].name}: {counts} triples in {len(splits[0].languages)} languages\n{folder}\n"
+            )
         backbone = prepare_backbone(cfg.backbone.name, progress)
     sys.stdout.write(f"{cfg.backbone.name}\n{backbone}\n")

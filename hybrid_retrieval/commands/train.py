@@ -11,18 +11,19 @@ from hybrid_retrieval.errors import UserError
 
 
 def run(cfg: DictConfig) -> None:
-    """Train as `cfg` (conf/train.yaml) says; the last two printed lines are the paths of model and metrics.
+    """Train as configured; the last two printed lines are the paths of model/ and metrics.json.
+
+    Args:
+        cfg: `conf/train.yaml`.
 
     Raises:
         UserError: the configuration, the data or the machine do not fit.
     """
     hydra = HydraConfig.get()
-    if hydra.mode == RunMode.MULTIRUN and str(cfg.trainer.strategy).startswith("ddp") and (
-        cfg.trainer.strategy == "ddp"
-    ):
+    if hydra.mode is RunMode.MULTIRUN and cfg.trainer.strategy == "ddp":
         raise UserError(
-            "trainer.strategy=ddp starts its processes by running the command line again, which in a multirun "
-            "would start the whole sweep again. Use trainer.strategy=ddp_spawn, or separate runs."
+            "trainer.strategy=ddp starts its processes by running the command line again, which in a "
+            "multirun would start the whole sweep again. Start the runs one by one, without -m."
         )
     from hybrid_retrieval.training.run import train  # noqa: PLC0415 (seconds of imports)
 

@@ -11,6 +11,7 @@ from hybrid_retrieval.data.length_buckets import length_buckets, pad
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.models.text_tokenizer import TextKind, TextTokenizer
 from hybrid_retrieval.sampling.plan import GlobalBatch
+from hybrid_retrieval.sampling.strategies import BatchKind
 
 
 @dataclass
@@ -48,7 +49,7 @@ class TrainBatch:
         passages: b positives in the order of the queries, then b * k hard negatives.
         positive_ids: int64 (b,), passage ids of the positives.
         passage_ids: int64 (b * (1 + k),); -1 where a query has fewer than k hard negatives.
-        monolingual: 1 if the batch is monolingual, else 0.
+        monolingual: 1 if query and passage of every pair share a language, else 0.
         step: optimiser step.
     """
 
@@ -124,11 +125,9 @@ class Collator:
             raise ValueError(f"triple {batch.triples[missing[0]]} lacks the passage its plan named")
         return TrainBatch(
             queries=encode_chunks(self.tokenizer, questions, "query", self.token_budget),
-            passages=encode_chunks(
-                self.tokenizer, [t or "" for t in texts], "passage", self.token_budget
-            ),
+            passages=encode_chunks(self.tokenizer, [t or "" for t in texts], "passage", self.token_budget),
             positive_ids=torch.from_numpy(np.ascontiguousarray(positives, dtype=np.int64)),
             passage_ids=torch.from_numpy(np.concatenate([positives, ids.reshape(-1)]).astype(np.int64)),
-            monolingual=int(batch.kind.value == "monolingual"),
+            monolingual=int(batch.kind is not BatchKind.CROSS_LINGUAL),
             step=batch.step,
         )

@@ -58,14 +58,21 @@ class HybridDataModule(pl.LightningDataModule):
         trainer = self.trainer
         return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
 
-    def setup(self, stage: str) -> None:
-        """Check that the ranks can share the global batch equally."""
-        _, world_size = self._ranks()
+    def check_world_size(self, world_size: int) -> None:
+        """Check that so many ranks can share the global batch equally.
+
+        Raises:
+            UserError: they cannot.
+        """
         if self.plan.global_batch_size % world_size:
             raise UserError(
-                f"global_batch_size={self.plan.global_batch_size} cannot be divided among {world_size} devices. "
-                f"Use a multiple of {world_size}."
+                f"global_batch_size={self.plan.global_batch_size} cannot be divided among {world_size} "
+                f"devices. Use a multiple of {world_size}."
             )
+
+    def setup(self, stage: str) -> None:
+        """Check that the ranks can share the global batch equally."""
+        self.check_world_size(self._ranks()[1])
 
     def train_dataloader(self) -> StepLoader:
         """This rank's share of the planned batches."""

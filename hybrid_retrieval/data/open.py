@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from rich.console import Console
 
 from hybrid_retrieval.cache import cache_folder
 from hybrid_retrieval.data.build import prepare_corpus
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def prepare_data(
-    cfg: DictConfig, cache: str | None, progress: Callable[[str], None] = logger.info
+    cfg: DictConfig, cache: str | None, progress: Callable[[str], None] | None = None
 ) -> list[Path]:
     """Prepare every data set of a configuration, reusing what is in the cache.
 
@@ -24,7 +25,7 @@ def prepare_data(
         cfg: `reader`, `path` (a folder or a list of folders), `validation_fraction` and `options`, as in
             `conf/data/`.
         cache: folder of prepared things; None is the user's cache.
-        progress: called with a line at the start of every stage.
+        progress: called with a line at the start of every stage; None shows the stage on a terminal.
 
     Returns:
         One corpus folder a path.
@@ -32,6 +33,10 @@ def prepare_data(
     Raises:
         UserError: the source is missing or malformed.
     """
+    if progress is None:
+        console = Console(stderr=True)
+        with console.status("preparing data") as status:
+            return prepare_data(cfg, cache, status.update if console.is_terminal else logger.debug)
     paths: Sequence[str | None] = list(cfg.path) if isinstance(cfg.path, ListConfig) else [cfg.path]
     options: dict[str, Any] = OmegaConf.to_container(cfg.options)  # type: ignore[assignment]
     root = Path(cache) if cache else cache_folder()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -68,7 +69,7 @@ class ValidationBatches(Dataset[ValidationBatch]):
         first_item = first_passage = 0
         for corpus in corpora:
             share = max(1, round(limit * len(corpus) / total)) if total > limit else len(corpus)
-            triples = torch.linspace(0, len(corpus) - 1, min(share, len(corpus))).long().unique().numpy()
+            triples = np.unique(torch.linspace(0, len(corpus) - 1, min(share, len(corpus))).long().numpy())
             for column, code in enumerate(languages):
                 if code not in corpus.languages:
                     continue
@@ -92,9 +93,7 @@ class ValidationBatches(Dataset[ValidationBatch]):
         for kind in ("query", "passage"):
             sequences = tokenizer(texts[kind], kind)
             for bucket in length_buckets([len(s) for s in sequences], token_budget):
-                self._batches.append(
-                    (kind, [sequences[i] for i in bucket], [keys[kind][i] for i in bucket])
-                )
+                self._batches.append((kind, [sequences[i] for i in bucket], [keys[kind][i] for i in bucket]))
         self._batches = self._batches[rank::world_size]
 
     def __len__(self) -> int:

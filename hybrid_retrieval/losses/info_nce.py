@@ -44,8 +44,8 @@ class InfoNCE(nn.Module):
         gather_with_grad: bool = True,
     ) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise UserError(f"loss.temperature must be positive, not {temperature}; 0.05 is usual.")
+        if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not temperature > 0:
+            raise UserError(f"loss.temperature must be a positive number, not {temperature}; 0.05 is usual.")
         scale = torch.tensor(math.log(1 / temperature))
         if learn_temperature:
             self.log_scale: Tensor = nn.Parameter(scale)
@@ -64,15 +64,13 @@ class InfoNCE(nn.Module):
         scale = self.log_scale.exp()
         return scale.clamp(max=_MAX_LOGIT_SCALE) if self.learn_temperature else scale
 
-    def forward(
-        self, queries: Tensor, passages: Tensor, positive_ids: Tensor, passage_ids: Tensor
-    ) -> Tensor:
+    def forward(self, queries: Tensor, passages: Tensor, positive_ids: Tensor, passage_ids: Tensor) -> Tensor:
         """Mean loss over queries.
 
         Args:
             queries: (b, d) float32, L2-normalised; b pairs of this rank.
-            passages: (b * (1 + k), d), L2-normalised: first the positives in the order of the queries, then the
-                hard negatives.
+            passages: (b * (1 + k), d), L2-normalised: first the positives in the order of the queries, then
+                the hard negatives.
             positive_ids: (b,) int64, passage id of each query's positive, the same in every language.
             passage_ids: (b * (1 + k),) int64; -1 marks padding, which is no negative of any query.
 

@@ -17,9 +17,9 @@ class ValidationLoss(Metric):
 
     For every ordered pair of languages (X, Y) the queries of X are scored against the passages of Y, with the
     training temperature; a query counts where its passage exists in Y. `loss_monolingual` is the mean over
-    X = Y, `loss_cross_lingual` the mean over X != Y, and `loss` the mean of the two (or the one that exists), so
-    that early stopping favours neither. Repeats of one (item, language) count once; the value does not depend
-    on the number of processes or the order of updates.
+    X = Y, `loss_cross_lingual` the mean over X != Y, and `loss` the mean of the two (or the one that
+    exists), so that early stopping favours neither. Repeats of one (item, language) count once; the value
+    does not depend on the number of processes or the order of updates.
 
     Args:
         dimension: of the embeddings.

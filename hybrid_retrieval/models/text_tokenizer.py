@@ -31,6 +31,12 @@ class TextTokenizer:
             "passage": max_length["passage"],
         }
 
+    def shortened(self, max_query_length: int | None, max_passage_length: int | None) -> "TextTokenizer":
+        """The same tokenizer with smaller limits; None keeps a limit, a larger one has no effect."""
+        asked: dict[TextKind, int | None] = {"query": max_query_length, "passage": max_passage_length}
+        lengths = {kind: min(own, asked[kind] or own) for kind, own in self.max_length.items()}
+        return TextTokenizer(self.hf_tokenizer, self.prefixes, lengths)
+
     def __call__(self, texts: Sequence[str], kind: TextKind) -> list[list[int]]:
         """Tokenise `texts` as queries or as passages.
 

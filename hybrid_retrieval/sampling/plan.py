@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,16 +102,24 @@ class BatchPlan:
         self.languages = strategy.restrict(languages)
         self.global_batch_size = global_batch_size
         self.seed = seed
-        self._eligible = [
-            EligibleTriples(s, self.languages, strategy.kinds(), language_tau) for s in sources
-        ]
+        self._eligible = [EligibleTriples(s, self.languages, strategy.kinds(), language_tau) for s in sources]
         self._check()
         sizes = [len(e) for e in self._eligible]
         self.triples_per_epoch = sum(sizes)
         self._mixture = DatasetMixture(sizes, dataset_tau, seed)
         target = max(1, min(_MAX_WINDOW_BATCHES, _WINDOW_PAIRS // global_batch_size))
         self._windows = [Windows(size, global_batch_size, target) for size in sizes]
+        self._cache_windows()
+
+    def _cache_windows(self) -> None:
         self._window = lru_cache(maxsize=2 * len(self.sources))(self._deal_window)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_window"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._cache_windows()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -162,9 +171,7 @@ class BatchPlan:
         preference = [int(i) for i in np.argsort(keys, kind="stable") if weights[i] > 0]
         return Request(kind, preference or [0])
 
-    def _refill(
-        self, dataset: int, index: int, kind: BatchKind, dealt: Deal, triples: IntArray
-    ) -> IntArray:
+    def _refill(self, dataset: int, index: int, kind: BatchKind, dealt: Deal, triples: IntArray) -> IntArray:
         """Complete a batch with suitable triples drawn again from the whole data set."""
         eligible, source = self._eligible[dataset], self.sources[dataset]
         key = stream_key(self.seed, "refill", dataset, index)
@@ -227,15 +234,17 @@ class BatchPlan:
         has = [code for code in self.languages if code in source.languages]
         if BatchKind.CROSS_LINGUAL in self.strategy.kinds() and not eligible.has_cross:
             raise UserError(
-                f"sampler={self.strategy.name} pairs a query with a passage in another language, but data set "
-                f"'{source.name}' has no triple in two training languages (it has: {', '.join(has) or 'none'}). "
+                f"sampler={self.strategy.name} pairs a query with a passage in another language, but data "
+                f"set '{source.name}' has no triple in two training languages (it has: "
+                f"{', '.join(has) or 'none'}). "
                 "Use sampler=x_x_mono, or add parallel languages to data.languages."
             )
         available = min(len(eligible), source.distinct_positives)
         if available < self.global_batch_size:
             raise UserError(
-                f"global_batch_size={self.global_batch_size} is larger than data set '{source.name}', which has "
-                f"{len(eligible)} usable training triples with {source.distinct_positives} different passages. "
+                f"global_batch_size={self.global_batch_size} is larger than data set '{source.name}', which "
+                f"has {len(eligible)} usable training triples with {source.distinct_positives} different "
+                "passages. "
                 f"Use global_batch_size={available} or less, or more data."
             )
         if BatchKind.MONOLINGUAL in self.strategy.kinds() and (
@@ -243,7 +252,8 @@ class BatchPlan:
         ):
             raise UserError(
                 f"no language of data set '{source.name}' has the {self.global_batch_size} triples that a "
-                f"monolingual batch needs. Use global_batch_size={int(eligible.language_counts.max())} or less."
+                f"monolingual batch needs. Use global_batch_size={int(eligible.language_counts.max())} "
+                "or less."
             )
 
 

@@ -43,7 +43,7 @@ class Linear:
 class Strategy(Protocol):
     """Which kind each global batch has, and which languages take part."""
 
-    name: str
+    name: ClassVar[str]
 
     def kind(self, step: int, u: float) -> BatchKind:
         """Kind of the batch at `step`, given a uniform random number `u` in (0, 1)."""
@@ -134,7 +134,10 @@ class HybridStrategy:
     alpha: float | Schedule = 0.5
 
     def __post_init__(self) -> None:
-        if not callable(self.alpha):
+        if isinstance(self.alpha, Linear):
+            _check_alpha(self.alpha.start)
+            _check_alpha(self.alpha.end)
+        elif not callable(self.alpha):
             _check_alpha(self.alpha)
 
     def alpha_at(self, step: int) -> float:

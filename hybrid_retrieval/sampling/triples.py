@@ -38,7 +38,7 @@ class Availability:
     def cross(self) -> BoolArray:
         """Bool (runs,): some query language differs from some passage language."""
         q, p = self.query.sum(1), self.passage.sum(1)
-        return (q > 0) & (p > 0) & ~((q == 1) & (p == 1) & self.both().any(1))
+        return np.asarray((q > 0) & (p > 0) & ~((q == 1) & (p == 1) & self.both().any(1)))
 
     def counts(self) -> IntArray:
         """Number of triples of each run."""

@@ -31,7 +31,9 @@ class Windows:
     def __init__(self, triples: int, batch_size: int, target: int) -> None:
         batches = triples / batch_size
         # A window is `epochs / parts` epochs long.
-        epochs, parts = (max(1, int(target / batches)), 1) if batches < target else (1, round(batches / target))
+        epochs, parts = (
+            (max(1, int(target / batches)), 1) if batches < target else (1, round(batches / target))
+        )
         self._numerator, self._denominator = epochs * triples, 2 * parts * batch_size
 
     def start(self, window: int) -> int:
@@ -71,7 +73,7 @@ class Pool:
         if kind is BatchKind.CROSS_LINGUAL:
             return self.cross
         if kind is BatchKind.MIXED:
-            return self.monolingual.any(1)
+            return np.asarray(self.monolingual.any(1), dtype=np.bool_)
         return np.asarray(self.monolingual[:, language], dtype=np.bool_)
 
 
@@ -106,7 +108,8 @@ def deal(pool: Pool, requests: Sequence[Request], batch_size: int) -> list[Deal]
     """Fill the batches of a window, each triple once.
 
     Scarce languages choose first; within a batch, passages that must be dealt now because they are left as
-    often as there are batches to fill go first, then triples with few languages, then the permutation's order.
+    often as there are batches to fill go first, then triples with few languages, then the order of the
+    permutation.
 
     Args:
         pool: `len(requests) * batch_size` triples; slot i of batch j belongs to the epoch of
@@ -158,7 +161,7 @@ def _scarce_first(pool: Pool, requests: Sequence[Request]) -> list[int]:
 def _urgent_first(
     pool: Pool, free: BoolArray, flexibility: IntArray, batches_left: Mapping[int, int]
 ) -> IntArray:
-    """The free rows: those whose passage every remaining batch of the epoch must take, then the least flexible."""
+    """The free rows: passages that every remaining batch of the epoch must take, then the least flexible."""
     rows = np.flatnonzero(free)
     shared = np.stack([pool.epochs[rows], pool.positives[rows]])
     _, inverse, counts = np.unique(shared, axis=1, return_inverse=True, return_counts=True)

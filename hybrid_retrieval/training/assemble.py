@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +16,7 @@ from hybrid_retrieval.losses.info_nce import InfoNCE
 from hybrid_retrieval.models.backbones import BackboneSpec, load_backbone
 from hybrid_retrieval.models.dual_encoder import DualEncoder
 from hybrid_retrieval.sampling.plan import BatchPlan
-from hybrid_retrieval.sampling.strategies import make_strategy
+from hybrid_retrieval.training.check_options import sampling_options
 
 logger = logging.getLogger(__name__)
 
@@ -36,15 +35,12 @@ def assemble(cfg: DictConfig) -> Parts:
     """Prepare the data, plan the batches and load the backbone, in this order: cheap mistakes show first.
 
     Args:
-        cfg: `conf/train.yaml`.
+        cfg: `conf/train.yaml`, checked by `check_options`.
 
     Raises:
         UserError: the configuration, the data or the backbone do not fit; the message names the fix.
     """
-    options: dict[str, Any] = OmegaConf.to_container(cfg.sampler)  # type: ignore[assignment]
-    taus = {name: float(options.pop(name)) for name in ("language_tau", "dataset_tau")}
-    strategy = make_strategy(options.pop("name"), **options)
-    _check_numbers(cfg)
+    strategy, taus = sampling_options(cfg)
     spec = BackboneSpec.from_mapping(OmegaConf.to_container(cfg.backbone))  # type: ignore[arg-type]
     loss = InfoNCE(**cfg.loss)
 
@@ -73,7 +69,7 @@ def assemble(cfg: DictConfig) -> Parts:
         plan,
         train,
         [ParallelCorpus.open(folder, "validation") for folder in folders],
-        encoder.tokenizer,
+        encoder.tokenizer.shortened(cfg.data.max_query_length, cfg.data.max_passage_length),
         hard_negatives=cfg.data.hard_negatives,
         token_budget=cfg.data.token_budget,
         workers=cfg.data.workers,
@@ -89,27 +85,3 @@ def training_languages(asked: Sequence[str] | None, corpora: Sequence[ParallelCo
     if not asked or len(set(asked)) != len(asked):
         raise UserError(f"data.languages={list(asked)} must name at least one language, and none twice.")
     return sorted(asked)
-
-
-def _check_numbers(cfg: DictConfig) -> None:
-    """Refuse values that would fail later or train nothing."""
-    for name, least, kind in (
-        ("seed", 0, int),
-        ("global_batch_size", 2, int),
-        ("trainer.max_steps", 1, int),
-        ("data.token_budget", 1, int),
-        ("data.hard_negatives", 0, int),
-        ("data.workers", 0, int),
-        ("data.validation_limit", 0, int),
-        ("optim.lr", 0, float | int),
-        ("optim.weight_decay", 0, float | int),
-        ("data.validation_fraction", 0, float | int),
-        ("optim.warmup", 0, float | int),
-    ):
-        value = OmegaConf.select(cfg, name)
-        if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
-            raise UserError(f"{name}={value} must be a number of at least {least}.")
-    if cfg.optim.warmup > 1:
-        raise UserError(f"optim.warmup={cfg.optim.warmup} is a share of the steps: use 0 to 1.")
-    if cfg.optim.decay not in ("linear", "constant"):
-        raise UserError(f"optim.decay={cfg.optim.decay} is unknown; known: linear, constant.")

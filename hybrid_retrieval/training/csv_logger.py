@@ -10,7 +10,6 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 
-
 class TrainMetricsCSV(Logger):
     """Writes one row a logged step, one column a metric, blank where a step did not log it.
 

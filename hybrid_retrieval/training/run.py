@@ -14,7 +14,8 @@ from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmarks.registry import load_benchmark
 from hybrid_retrieval.evaluation.evaluate import evaluate
 from hybrid_retrieval.training.assemble import Parts, assemble
-from hybrid_retrieval.training.summary import before, summary
+from hybrid_retrieval.training.check_options import check_options
+from hybrid_retrieval.training.summary import SETTINGS, before, summary
 from hybrid_retrieval.training.trainer import make_trainer
 
 logger = logging.getLogger(__name__)
@@ -35,18 +36,25 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path, Path | None]:
     Raises:
         UserError: the configuration, the data or the machine do not fit.
     """
+    check_options(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     # A wrong benchmark path should show before the training, not after it.
     benchmark = load_benchmark(cfg.benchmark, cfg.paths.cache) if cfg.evaluate else None
     parts = assemble(cfg)
-    trainer = make_trainer(cfg, run_folder, parts.plan, has_validation=bool(parts.data.validation))
+    has_validation = bool(parts.data.validation) and cfg.data.validation_limit > 0
+    trainer = make_trainer(cfg, run_folder, parts.plan, has_validation=has_validation)
+    parts.data.check_world_size(trainer.world_size)
     logger.info("%s", before(cfg, parts, trainer))
     checkpoint = run_folder / "checkpoints" / "last.ckpt"
+    checkpoint.parent.mkdir(exist_ok=True)
+    resume = bool(cfg.resume) and checkpoint.is_file()
+    if cfg.resume and not resume:
+        logger.warning("resume=true, but there is no %s: starting at step 0", checkpoint)
     started = time.perf_counter()
     trainer.fit(
         parts.model,
         datamodule=parts.data,
-        ckpt_path=checkpoint if cfg.resume and checkpoint.is_file() else None,
+        ckpt_path=checkpoint if resume else None,
         weights_only=True,
     )
     _load_best(parts, run_folder, cfg)
@@ -106,7 +114,9 @@ def _load_best(parts: Parts, run_folder: Path, cfg: DictConfig) -> None:
 
 
 def _log_final(trainer: pl.Trainer, metrics: dict[str, Any]) -> None:
-    values = {f"test/{s}/{k}": v for s in ("monolingual", "cross_lingual", "multilingual") for k, v in metrics[s].items()}
+    values = {
+        f"test/{setting}/{name}": value for setting in SETTINGS for name, value in metrics[setting].items()
+    }
     values["test/rank_distance"] = metrics["language_bias"]["rank_distance"]
     for each in trainer.loggers:
         each.log_metrics({k: v for k, v in values.items() if v is not None}, step=trainer.global_step)

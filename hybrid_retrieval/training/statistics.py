@@ -43,7 +43,12 @@ class BatchStatistics(pl.Callback):
         self._reset_throughput()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: TrainBatch, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: TrainBatch,
+        batch_idx: int,
     ) -> None:
         """Count the batch; log now and then."""
         self._tokens += batch.queries.tokens + batch.passages.tokens

@@ -1,5 +1,6 @@
 """What a run is about to do and what it did, in plain words."""
 
+import math
 from typing import Any
 
 import lightning.pytorch as pl
@@ -54,7 +55,7 @@ def summary(cfg: DictConfig, run: dict[str, Any], metrics: dict[str, Any] | None
         distance = metrics["language_bias"]["rank_distance"]
         lines += ["", f"Rank distance {_number(distance, 1)} (lower is less language bias).", ""]
     lines += [
-        "- `model/` loads with `SentenceTransformer(folder)`, and with `hybrid-retrieval evaluate model=<folder>`.",
+        "- `model/` loads with `SentenceTransformer(folder)` and `hybrid-retrieval evaluate model=<folder>`.",
         "- `train_metrics.csv` is the training log; `metrics.json` and `per_query.parquet` the evaluation.",
         "- `hybrid-retrieval compare <run folders>` sets runs side by side.",
     ]
@@ -64,4 +65,4 @@ def summary(cfg: DictConfig, run: dict[str, Any], metrics: dict[str, Any] | None
 
 
 def _number(value: float | None, digits: int = 4) -> str:
-    return "–" if value is None or value != value else f"{value:.{digits}f}"
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"

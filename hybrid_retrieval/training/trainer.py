@@ -8,26 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.sampling.plan import BatchPlan
+from hybrid_retrieval.training.check_options import MONITORED
 from hybrid_retrieval.training.csv_logger import TrainMetricsCSV
 from hybrid_retrieval.training.precision import best_precision
 from hybrid_retrieval.training.statistics import BatchStatistics
+from hybrid_retrieval.training.step_seed import StepSeed
 
 TRAIN_METRICS_FILE = "train_metrics.csv"
-_METRICS = {
-    "val/loss": "min",
-    "val/loss_monolingual": "min",
-    "val/loss_cross_lingual": "min",
-    "val/map_monolingual": "max",
-    "val/map_cross_lingual": "max",
-    "val/map_multilingual": "max",
-    "val/rank_distance": "min",
-}
 
 
 def make_trainer(cfg: DictConfig, run_folder: Path, plan: BatchPlan, *, has_validation: bool) -> pl.Trainer:
@@ -53,20 +47,18 @@ def make_trainer(cfg: DictConfig, run_folder: Path, plan: BatchPlan, *, has_vali
     callbacks: list[pl.Callback] = [
         BatchStatistics(plan, 10 * options["log_every_n_steps"]),
         LearningRateMonitor(logging_interval="step"),
+        StepSeed(cfg.seed),
         *_checkpoints(cfg, run_folder, monitor, every),
     ]
     if progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 10))
-    if monitor or patience:
-        if monitor not in _METRICS:
-            raise UserError(f"trainer.monitor={monitor} is not one of {', '.join(_METRICS)}.")
-        if not validate:
-            raise UserError(
-                f"trainer.monitor={monitor} needs validation: set data.validation_fraction, "
-                "data.validation_limit and trainer.val_check_interval."
-            )
-    if patience:
-        callbacks.append(EarlyStopping(monitor, mode=_METRICS[monitor], patience=patience))
+        callbacks.append(TQDMProgressBar(refresh_rate=1 if sys.stdout.isatty() else 10))
+    if monitor and not validate:
+        raise UserError(
+            f"trainer.monitor={monitor} needs validation: set data.validation_fraction and "
+            "data.validation_limit above 0, and trainer.val_check_interval to trainer.max_steps or less."
+        )
+    if monitor and patience:
+        callbacks.append(EarlyStopping(monitor, mode=MONITORED[monitor], patience=patience))
     try:
         return pl.Trainer(
             **options,
@@ -82,7 +74,7 @@ def make_trainer(cfg: DictConfig, run_folder: Path, plan: BatchPlan, *, has_vali
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
-    except (TypeError, ValueError, pl.utilities.exceptions.MisconfigurationException) as error:
+    except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"trainer: {error}") from error
 
 
@@ -90,7 +82,6 @@ def _checkpoints(
     cfg: DictConfig, run_folder: Path, monitor: str | None, every: int | None
 ) -> list[ModelCheckpoint]:
     folder = run_folder / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
     made = []
     if cfg.save_checkpoints:
         # Always the same name: the newest state, to go on from.
@@ -98,7 +89,7 @@ def _checkpoints(
             ModelCheckpoint(
                 folder,
                 filename="last",
-                every_n_train_steps=every or cfg.trainer.max_steps,
+                every_n_train_steps=min(every or cfg.trainer.max_steps, cfg.trainer.max_steps),
                 save_on_train_epoch_end=False,
                 enable_version_counter=False,
             )
@@ -109,7 +100,7 @@ def _checkpoints(
                 folder,
                 filename="best",
                 monitor=monitor,
-                mode=_METRICS.get(monitor, "min"),
+                mode=MONITORED[monitor],
                 save_weights_only=True,
                 enable_version_counter=False,
             )

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from hybrid_retrieval.errors import UserError
-from hybrid_retrieval.evaluation import results as results_module
 from hybrid_retrieval.evaluation.evaluate import evaluate, evaluate_embeddings
 from hybrid_retrieval.evaluation.metrics import METRICS
 from hybrid_retrieval.evaluation.results import Results
@@ -136,7 +135,7 @@ def test_an_interrupted_write_leaves_the_old_files(tmp_path: Path, monkeypatch: 
         where.write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(results_module.pq, "write_table", fail)
+    monkeypatch.setattr(pq, "write_table", fail)
     with pytest.raises(OSError, match="disk full"):
         results(model="new").write(tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hybrid_retrieval.evaluation.ranking import Ranking, rank_relevant
 from .synthetic import exact_embeddings, random_benchmark
 
 
-def rank(benchmark: Benchmark, queries: np.ndarray, candidates: np.ndarray, **options: int) -> Ranking:
+def rank(benchmark: Benchmark, queries: np.ndarray, candidates: np.ndarray, **options: Any) -> Ranking:
     return rank_relevant(
         queries,
         candidates,

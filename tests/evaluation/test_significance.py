@@ -12,7 +12,7 @@ def scores(seed: int, n: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarra
 
 
 def mean_difference(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.mean(a, axis=axis) - np.mean(b, axis=axis)
+    return np.asarray(np.mean(a, axis=axis) - np.mean(b, axis=axis))
 
 
 def scipy_p(a: np.ndarray, b: np.ndarray, resamples: float) -> float:

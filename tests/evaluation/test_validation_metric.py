@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from hybrid_retrieval.evaluation.evaluate import evaluate_embeddings
 from hybrid_retrieval.evaluation.validation_metric import ParallelRetrieval
@@ -29,11 +29,11 @@ def items(seed: int = 0) -> tuple[list[Item], dict[str, float]]:
     rows: list[Item] = []
     for i, (group, language) in enumerate(zip(benchmark.query_group, benchmark.query_language, strict=True)):
         rows.append(("query", queries[i].tolist(), int(group), 100 + int(group), int(language)))
-    for i, (name, language) in enumerate(
+    for i, (candidate_id, language) in enumerate(
         zip(benchmark.candidate_ids, benchmark.candidate_language, strict=True)
     ):
-        group = int(name.split(":")[1].split("-")[0])
-        rows.append(("passage", candidates[i].tolist(), group, 100 + group, int(language)))
+        number = int(candidate_id.split(":")[1].split("-")[0])
+        rows.append(("passage", candidates[i].tolist(), number, 100 + number, int(language)))
     return rows, expected
 
 
@@ -127,7 +127,7 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(_worker, args=(port, rows, str(tmp_path)), nprocs=2)
+    spawn(_worker, args=(port, rows, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
     for rank in range(2):
         found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert len(found) == 2

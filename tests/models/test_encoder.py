@@ -1,6 +1,9 @@
 import json
 import pickle
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,17 +16,18 @@ from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.models import encoder as encoder_module
 from hybrid_retrieval.models.encoder import TextEncoder
 from hybrid_retrieval.models.hf_folder import quiet_transformers
+from hybrid_retrieval.models.text_tokenizer import TextKind
 
 from .embedding import embed
 
 
-def lowest_cosine(a, b):
+def lowest_cosine(a: Any, b: Any) -> float:
     a, b = (np.asarray(x) / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
     return float((a * b).sum(axis=1).min())
 
 
 @pytest.fixture(scope="session")
-def bert_folder(tmp_path_factory, tiny_folder):
+def bert_folder(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
     """A BERT with a trained-looking pooler, in plain Hugging Face layout."""
     folder = tmp_path_factory.mktemp("bert")
     vocabulary = json.loads((tiny_folder / "config.json").read_text())["vocab_size"]
@@ -40,12 +44,12 @@ def bert_folder(tmp_path_factory, tiny_folder):
 
 
 @pytest.fixture
-def broken(tiny_folder, tmp_path):
+def broken(tiny_folder: Path, tmp_path: Path) -> Path:
     """A copy of the tiny backbone, to be damaged."""
     return shutil.copytree(tiny_folder, tmp_path / "broken")
 
 
-def test_equals_the_transformers_library(tiny, tiny_folder, texts):
+def test_equals_the_transformers_library(tiny: TextEncoder, tiny_folder: Path, texts: list[str]) -> None:
     with quiet_transformers():
         model = transformers.AutoModel.from_pretrained(tiny_folder, attn_implementation="eager").eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_folder)
@@ -56,7 +60,7 @@ def test_equals_the_transformers_library(tiny, tiny_folder, texts):
         torch.testing.assert_close(row, expected / expected.norm(), rtol=1e-5, atol=1e-6)
 
 
-def test_unit_length_whatever_the_batch(tiny, texts):
+def test_unit_length_whatever_the_batch(tiny: TextEncoder, texts: list[str]) -> None:
     whole = embed(tiny, texts)
     assert whole.dtype == torch.float32
     assert whole.shape == (len(texts), tiny.dimension)
@@ -68,7 +72,7 @@ def test_unit_length_whatever_the_batch(tiny, texts):
         torch.testing.assert_close(part, whole[bucket], rtol=1e-5, atol=1e-6)
 
 
-def test_float32_under_autocast(tiny, texts):
+def test_float32_under_autocast(tiny: TextEncoder, texts: list[str]) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         embeddings = embed(tiny, texts)
     assert embeddings.dtype == torch.float32
@@ -76,12 +80,12 @@ def test_float32_under_autocast(tiny, texts):
     assert lowest_cosine(embeddings, embed(tiny, texts)) > 0.999
 
 
-def test_gradient_reaches_every_parameter(tiny, texts):
+def test_gradient_reaches_every_parameter(tiny: TextEncoder, texts: list[str]) -> None:
     tiny(*pad(tiny.tokenizer(texts, "query"), tiny.tokenizer.pad_id))[:, 0].sum().backward()
     assert [name for name, p in tiny.named_parameters() if p.grad is None] == []
 
 
-def test_dropout_is_what_was_asked(tiny_folder, texts):
+def test_dropout_is_what_was_asked(tiny_folder: Path, texts: list[str]) -> None:
     for dropout, differs in ((0.0, False), (0.3, True)):
         encoder = TextEncoder.from_folder(tiny_folder, name="tiny", dropout=dropout)
         assert not encoder.training
@@ -91,7 +95,7 @@ def test_dropout_is_what_was_asked(tiny_folder, texts):
         assert torch.equal(embed(encoder, texts), embed(encoder, texts)) != differs
 
 
-def test_tokenizer_cuts_and_prefixes_by_kind(tiny_folder):
+def test_tokenizer_cuts_and_prefixes_by_kind(tiny_folder: Path) -> None:
     encoder = TextEncoder.from_folder(
         tiny_folder,
         name="tiny",
@@ -109,7 +113,7 @@ def test_tokenizer_cuts_and_prefixes_by_kind(tiny_folder):
     assert tokenizer([], "query") == []
 
 
-def test_tokenizer_survives_pickling(tiny, texts):
+def test_tokenizer_survives_pickling(tiny: TextEncoder, texts: list[str]) -> None:
     copy = pickle.loads(pickle.dumps(tiny.tokenizer))
     assert copy(texts, "passage") == tiny.tokenizer(texts, "passage")
     assert (copy.pad_id, copy.prefixes, copy.max_length) == (
@@ -119,7 +123,7 @@ def test_tokenizer_survives_pickling(tiny, texts):
     )
 
 
-def test_longest_input_fits_and_one_more_is_refused(tiny_folder):
+def test_longest_input_fits_and_one_more_is_refused(tiny_folder: Path) -> None:
     text = "wort " * 400
     encoder = TextEncoder.from_folder(tiny_folder, name="tiny", max_length={"query": 256})
     assert len(encoder.tokenizer([text], "query")[0]) == 256
@@ -129,7 +133,9 @@ def test_longest_input_fits_and_one_more_is_refused(tiny_folder):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max", "pooler"])
-def test_a_saved_model_is_bit_equal_and_a_sentence_transformer(pooling, bert_folder, texts, tmp_path, caplog):
+def test_a_saved_model_is_bit_equal_and_a_sentence_transformer(
+    pooling: str, bert_folder: Path, texts: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415 (seconds)
 
     encoder = TextEncoder.from_folder(
@@ -150,7 +156,11 @@ def test_a_saved_model_is_bit_equal_and_a_sentence_transformer(pooling, bert_fol
     passages = [*texts, "Paris ist die Hauptstadt von Frankreich. " * 10]
     ours = embed(encoder, passages, "passage")
     assert lowest_cosine(ours, foreign.encode_document(passages)) > 0.9999
-    for kind, theirs in (("query", foreign.encode_query(texts)), ("passage", foreign.encode_document(texts))):
+    encoded: dict[TextKind, Any] = {
+        "query": foreign.encode_query(texts),
+        "passage": foreign.encode_document(texts),
+    }
+    for kind, theirs in encoded.items():
         ours = embed(encoder, texts, kind)
         assert torch.equal(ours, embed(loaded, texts, kind))
         assert lowest_cosine(ours, theirs) > 0.9999
@@ -160,7 +170,7 @@ def test_a_saved_model_is_bit_equal_and_a_sentence_transformer(pooling, bert_fol
     assert lowest_cosine(embed(encoder, texts), foreign.encode(texts)) < 0.999
 
 
-def test_reads_what_sentence_transformers_writes(bert_folder, texts, tmp_path):
+def test_reads_what_sentence_transformers_writes(bert_folder: Path, texts: list[str], tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415 (seconds)
     from sentence_transformers.sentence_transformer.modules import (  # noqa: PLC0415
         Dense,
@@ -185,7 +195,7 @@ def test_reads_what_sentence_transformers_writes(bert_folder, texts, tmp_path):
     assert lowest_cosine(embed(encoder, long, "passage"), model.encode_document(long)) > 0.9999
 
 
-def test_pooler_is_berts_own(bert_folder, texts):
+def test_pooler_is_berts_own(bert_folder: Path, texts: list[str]) -> None:
     encoder = TextEncoder.from_folder(
         bert_folder, name="bert", pooling="pooler", prefixes={"query": "", "passage": ""}
     )
@@ -197,7 +207,7 @@ def test_pooler_is_berts_own(bert_folder, texts):
         torch.testing.assert_close(encoder(ids, mask), torch.nn.functional.normalize(expected, dim=-1))
 
 
-def test_names_of_tensors_as_on_the_hub(bert_folder, texts, tmp_path):
+def test_names_of_tensors_as_on_the_hub(bert_folder: Path, texts: list[str], tmp_path: Path) -> None:
     """Mask-filling checkpoints prefix their tensors, and mBERT's use TensorFlow's LayerNorm names."""
     folder = shutil.copytree(bert_folder, tmp_path / "hub")
     renamed = {
@@ -211,7 +221,9 @@ def test_names_of_tensors_as_on_the_hub(bert_folder, texts, tmp_path):
         assert torch.equal(embed(ours, texts), embed(theirs, texts))
 
 
-def test_a_plain_folder_gets_mean_pooling_and_a_warning(bert_folder, caplog):
+def test_a_plain_folder_gets_mean_pooling_and_a_warning(
+    bert_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     encoder = TextEncoder.load(str(bert_folder))
     assert encoder.pooling == "mean"
     assert encoder.tokenizer.prefixes == {"query": "", "passage": ""}
@@ -222,7 +234,7 @@ def test_a_plain_folder_gets_mean_pooling_and_a_warning(bert_folder, caplog):
     assert caplog.text == ""
 
 
-def test_modernbert_of_mmbert_loads_and_saves(tiny_folder, texts, tmp_path):
+def test_modernbert_of_mmbert_loads_and_saves(tiny_folder: Path, texts: list[str], tmp_path: Path) -> None:
     vocabulary = json.loads((tiny_folder / "config.json").read_text())["vocab_size"]
     config = transformers.ModernBertConfig(
         vocab_size=vocabulary, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
@@ -242,7 +254,7 @@ def test_modernbert_of_mmbert_loads_and_saves(tiny_folder, texts, tmp_path):
     torch.testing.assert_close(single, embed(encoder, texts), rtol=1e-4, atol=1e-5)
 
 
-def test_save_replaces_a_model_but_nothing_else(tiny, tmp_path):
+def test_save_replaces_a_model_but_nothing_else(tiny: TextEncoder, tmp_path: Path) -> None:
     tiny.save(tmp_path / "model")
     (tmp_path / "model" / "stale.txt").write_text("of an earlier run")
     tiny.save(tmp_path / "model")
@@ -254,10 +266,12 @@ def test_save_replaces_a_model_but_nothing_else(tiny, tmp_path):
     assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "precious"
 
 
-def test_a_save_that_fails_leaves_the_old_model(tiny, texts, tmp_path, monkeypatch):
+def test_a_save_that_fails_leaves_the_old_model(
+    tiny: TextEncoder, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tiny.save(tmp_path / "model")
 
-    def fail(*_args, **_kwargs):
+    def fail(*_args: object, **_kwargs: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(encoder_module, "write_layout", fail)
@@ -267,48 +281,51 @@ def test_a_save_that_fails_leaves_the_old_model(tiny, texts, tmp_path, monkeypat
     assert torch.equal(embed(TextEncoder.load(str(tmp_path / "model")), texts), embed(tiny, texts))
 
 
-def test_a_saved_folder_names_no_path_of_this_machine(tiny, tmp_path):
+def test_a_saved_folder_names_no_path_of_this_machine(tiny: TextEncoder, tmp_path: Path) -> None:
     tiny.save(tmp_path / "model")
     for path in (tmp_path / "model").rglob("*.json"):
         assert str(tmp_path.parent) not in path.read_text(encoding="utf-8"), path.name
         assert "TokenizersBackend" not in path.read_text(encoding="utf-8")
 
 
-def _drop_tensor(folder):
+def _drop_tensor(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     del weights["encoder.layer.1.output.dense.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def _cut_weights(folder):
+def _cut_weights(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-def _pickle_only(folder):
+def _pickle_only(folder: Path) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
 
 
-def _edit(name, **changes):
-    def damage(folder):
+def _edit(name: str, **changes: object) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
         content = json.loads((folder / name).read_text())
         (folder / name).write_text(json.dumps(content | changes))
 
     return damage
 
 
-def _remote_code(folder):
+def _remote_code(folder: Path) -> None:
     (folder / "modeling.py").write_text("raise SystemExit('remote code ran')")
-    changes = {"model_type": "new", "auto_map": {"AutoConfig": "modeling.C", "AutoModel": "modeling.M"}}
+    changes: dict[str, object] = {
+        "model_type": "new",
+        "auto_map": {"AutoConfig": "modeling.C", "AutoModel": "modeling.M"},
+    }
     _edit("config.json", **changes)(folder)
 
 
-def _cut_json(folder):
+def _cut_json(folder: Path) -> None:
     (folder / "modules.json").write_text('[\n {"idx": 0,\n')
 
 
-DAMAGES = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no config": (lambda f: (f / "config.json").unlink(), "no config.json"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors is missing"),
     "pickle only": (_pickle_only, "pytorch_model.bin, a pickle.*convert_to_safetensors"),
@@ -339,7 +356,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_folder_gives_one_clear_message(damage, broken):
+def test_a_damaged_folder_gives_one_clear_message(damage: str, broken: Path) -> None:
     break_it, message = DAMAGES[damage]
     break_it(broken)
     with pytest.raises(UserError, match=message) as caught:

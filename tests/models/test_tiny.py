@@ -36,7 +36,7 @@ def digest(folder: Path) -> str:
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in files)).hexdigest()
 
 
-def test_the_same_seed_gives_the_same_files_in_another_process(tiny_folder, tmp_path):
+def test_the_same_seed_gives_the_same_files_in_another_process(tiny_folder: Path, tmp_path: Path) -> None:
     code = "import sys, pathlib; from hybrid_retrieval.models.tiny import write_tiny; "
     code += "write_tiny(pathlib.Path(sys.argv[1]))"
     environment = os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
@@ -44,7 +44,7 @@ def test_the_same_seed_gives_the_same_files_in_another_process(tiny_folder, tmp_
     assert digest(tmp_path) == digest(tiny_folder)
 
 
-def test_seeds_differ_and_leave_the_random_state_alone(tiny_folder, tmp_path):
+def test_seeds_differ_and_leave_the_random_state_alone(tiny_folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -55,7 +55,7 @@ def test_seeds_differ_and_leave_the_random_state_alone(tiny_folder, tmp_path):
     assert digest(tmp_path) != digest(tiny_folder)
 
 
-def test_every_character_survives(tiny):
+def test_every_character_survives(tiny: TextEncoder) -> None:
     tokenizer = tiny_tokenizer()
     for language, text in SENTENCES.items():
         ids = tokenizer.encode(text).ids
@@ -64,13 +64,13 @@ def test_every_character_survives(tiny):
     assert len({tuple(ids) for ids in tiny.tokenizer(list(SENTENCES.values()), "query")}) == len(SENTENCES)
 
 
-def test_prefixes_are_one_token_each(tiny):
+def test_prefixes_are_one_token_each(tiny: TextEncoder) -> None:
     query, passage = tiny.tokenizer([""], "query")[0], tiny.tokenizer([""], "passage")[0]
     tokens = tiny.tokenizer.hf_tokenizer.convert_ids_to_tokens([query[1], passage[1]])
     assert tokens == ["▁query:", "▁passage:"]
 
 
-def test_a_prepared_folder_is_reused_and_a_damaged_one_is_made_again(tmp_path):
+def test_a_prepared_folder_is_reused_and_a_damaged_one_is_made_again(tmp_path: Path) -> None:
     folder = prepare_tiny(tmp_path)
     modified = (folder / "model.safetensors").stat().st_mtime_ns
     assert prepare_tiny(tmp_path) == folder
@@ -81,7 +81,7 @@ def test_a_prepared_folder_is_reused_and_a_damaged_one_is_made_again(tmp_path):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_loads_by_name_without_anything_prepared(empty_cache):
+def test_loads_by_name_without_anything_prepared(empty_cache: Path) -> None:
     encoder = TextEncoder.load("tiny")
     assert (encoder.name, encoder.dimension) == ("tiny", 64)
     assert sum(p.numel() for p in encoder.parameters()) < 400_000

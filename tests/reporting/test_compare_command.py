@@ -70,7 +70,7 @@ def test_a_mistake_leaves_nothing_behind(small: Path, tmp_path: Path) -> None:
 
 
 def test_config_is_complete() -> None:
-    assert set(OmegaConf.load(CONFIG)) - {"hydra"} == {
+    assert set(OmegaConf.load(CONFIG)) - {"defaults"} == {
         "runs",
         "out",
         "metric",

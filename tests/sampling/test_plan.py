@@ -1,5 +1,6 @@
 import time
 import tracemalloc
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
 from hybrid_retrieval.errors import UserError
-from hybrid_retrieval.sampling.plan import BatchPlan
+from hybrid_retrieval.sampling.plan import BatchPlan, GlobalBatch
 from hybrid_retrieval.sampling.strategies import (
     BatchKind,
     EnEnStrategy,
@@ -37,7 +38,7 @@ def plan_over(
     return BatchPlan([source], strategy, source.languages, batch, seed, **kwargs)
 
 
-def same(a, b) -> bool:
+def same(a: GlobalBatch, b: GlobalBatch) -> bool:
     return (a.step, a.dataset, a.kind) == (b.step, b.dataset, b.kind) and all(
         np.array_equal(getattr(a, f), getattr(b, f))
         for f in ("triples", "query_languages", "passage_languages")
@@ -46,7 +47,7 @@ def same(a, b) -> bool:
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)
 @pytest.mark.parametrize("source", [complete(500, LANGUAGES), incomplete(500, LANGUAGES, 0.7, 3)])
-def test_a_plan_is_a_pure_function_of_seed_and_step(strategy, source):
+def test_a_plan_is_a_pure_function_of_seed_and_step(strategy: Strategy, source: ArraySource) -> None:
     forward = plan_over(source, strategy)
     batches = [forward[step] for step in range(150)]
     fresh = plan_over(source, strategy)
@@ -57,7 +58,7 @@ def test_a_plan_is_a_pure_function_of_seed_and_step(strategy, source):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)
-def test_ranks_of_every_world_size_share_the_same_global_batch(strategy):
+def test_ranks_of_every_world_size_share_the_same_global_batch(strategy: Strategy) -> None:
     plan = plan_over(complete(100, LANGUAGES), strategy)
     for step in range(30):
         whole = plan[step]
@@ -75,7 +76,7 @@ def test_ranks_of_every_world_size_share_the_same_global_batch(strategy):
     seed=st.integers(0, 2**32),
     strategy=st.sampled_from(STRATEGIES),
 )
-def test_every_epoch_has_each_triple_once(n, batch, seed, strategy):
+def test_every_epoch_has_each_triple_once(n: int, batch: int, seed: int, strategy: Strategy) -> None:
     plan = plan_over(complete(n, LANGUAGES), strategy, batch, seed)
     epochs = 3
     stream = np.concatenate([plan[step].triples for step in range(-(-epochs * n // batch))])
@@ -84,14 +85,14 @@ def test_every_epoch_has_each_triple_once(n, batch, seed, strategy):
     assert plan.steps_per_epoch == -(-n // batch)
 
 
-def test_two_epochs_have_different_orders():
+def test_two_epochs_have_different_orders() -> None:
     plan = plan_over(complete(64, LANGUAGES), XXMonoStrategy())
     stream = np.concatenate([plan[step].triples for step in range(16)])
     assert not np.array_equal(stream[:64], stream[64:])
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)
-def test_shared_passages_never_meet_in_a_batch_and_no_triple_is_lost(strategy):
+def test_shared_passages_never_meet_in_a_batch_and_no_triple_is_lost(strategy: Strategy) -> None:
     n, batch = 600, 12
     passage_of = np.random.default_rng(0).integers(0, 120, n)
     plan = plan_over(complete(n, LANGUAGES, passage_of=passage_of), strategy, batch)
@@ -107,7 +108,7 @@ def test_shared_passages_never_meet_in_a_batch_and_no_triple_is_lost(strategy):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda s: s.name)
-def test_incomplete_languages_are_respected(strategy):
+def test_incomplete_languages_are_respected(strategy: Strategy) -> None:
     source = incomplete(2000, LANGUAGES, 0.6, 5)
     plan = plan_over(source, strategy, 16)
     columns = [LANGUAGES.index(code) for code in plan.languages]
@@ -131,7 +132,7 @@ def test_incomplete_languages_are_respected(strategy):
     assert len(np.unique(first_epoch)) >= 0.98 * plan.triples_per_epoch
 
 
-def test_x_y_never_pairs_a_language_with_itself_and_draws_ordered_pairs_uniformly():
+def test_x_y_never_pairs_a_language_with_itself_and_draws_ordered_pairs_uniformly() -> None:
     plan = plan_over(complete(5000, LANGUAGES), XYStrategy(), 50)
     pairs = np.zeros((5, 5), dtype=int)
     for step in range(200):
@@ -140,7 +141,7 @@ def test_x_y_never_pairs_a_language_with_itself_and_draws_ordered_pairs_uniforml
     assert chisquare(pairs[~np.eye(5, dtype=bool)]).pvalue > 1e-4
 
 
-def test_x_x_mono_draws_languages_uniformly_and_x_x_mixes_them():
+def test_x_x_mono_draws_languages_uniformly_and_x_x_mixes_them() -> None:
     mono = plan_over(complete(5000, LANGUAGES), XXMonoStrategy(), 10)
     languages = [int(mono[step].query_languages[0]) for step in range(1000)]
     assert chisquare(np.bincount(languages, minlength=5)).pvalue > 1e-4
@@ -149,20 +150,20 @@ def test_x_x_mono_draws_languages_uniformly_and_x_x_mixes_them():
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 0.5, 0.9, 1.0])
-def test_share_of_monolingual_batches_is_alpha(alpha):
+def test_share_of_monolingual_batches_is_alpha(alpha: float) -> None:
     plan = plan_over(complete(1000, LANGUAGES), HybridStrategy(alpha), 4)
     monolingual = sum(plan[step].kind is BatchKind.MONOLINGUAL for step in range(2000))
     assert binomtest(monolingual, 2000, alpha).pvalue > 1e-4
 
 
-def test_a_scheduled_alpha_moves_the_share():
+def test_a_scheduled_alpha_moves_the_share() -> None:
     plan = plan_over(complete(1000, LANGUAGES), HybridStrategy(Linear(1.0, 0.0, 1000)), 4)
     kinds = [plan[step].kind is BatchKind.MONOLINGUAL for step in range(1200)]
     assert np.mean(kinds[:200]) > 0.8
     assert not any(kinds[1000:])
 
 
-def test_data_sets_are_drawn_in_proportion_to_size_and_each_has_its_own_epochs():
+def test_data_sets_are_drawn_in_proportion_to_size_and_each_has_its_own_epochs() -> None:
     sources = [complete(300, LANGUAGES, "large"), complete(100, LANGUAGES, "small")]
     plan = BatchPlan(sources, HybridStrategy(0.5), LANGUAGES, 10, 7)
     batches = [plan[step] for step in range(400)]
@@ -176,7 +177,7 @@ def test_data_sets_are_drawn_in_proportion_to_size_and_each_has_its_own_epochs()
     assert binomtest(sum(flat[s].dataset for s in range(400)), 400, 0.5).pvalue > 1e-4
 
 
-def test_language_tau_one_draws_languages_by_size():
+def test_language_tau_one_draws_languages_by_size() -> None:
     mask = np.zeros((2, 2), dtype=bool)
     mask[0] = True
     mask[1, 0] = True
@@ -188,7 +189,7 @@ def test_language_tau_one_draws_languages_by_size():
     assert binomtest(english, 400, 0.2).pvalue > 1e-4
 
 
-def test_forty_million_triples_in_constant_memory_and_under_a_second():
+def test_forty_million_triples_in_constant_memory_and_under_a_second() -> None:
     tracemalloc.start()
     start = time.perf_counter()
     plan = plan_over(complete(40_000_000, LANGUAGES), HybridStrategy(0.5), 100)
@@ -219,12 +220,14 @@ def test_forty_million_triples_in_constant_memory_and_under_a_second():
         ),
     ],
 )
-def test_impossible_plans_are_refused_with_the_reason(source, strategy, batch, languages, words):
+def test_impossible_plans_are_refused_with_the_reason(
+    source: ArraySource, strategy: Strategy, batch: int, languages: Sequence[str], words: str
+) -> None:
     with pytest.raises(UserError, match=words):
         BatchPlan([source], strategy, languages, batch, 1)
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.5, "half", True, float("nan")])
-def test_alpha_outside_the_unit_interval_is_refused(alpha):
+def test_alpha_outside_the_unit_interval_is_refused(alpha: float) -> None:
     with pytest.raises(UserError, match=r"sampler\.alpha"):
         HybridStrategy(alpha)

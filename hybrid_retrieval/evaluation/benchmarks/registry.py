@@ -28,8 +28,8 @@ def load_benchmark(cfg: DictConfig, cache: str | None) -> Benchmark:
     if cfg.name == "xquad_r":
         if not cfg.path:
             raise UserError(
-                "benchmark=xquad_r needs benchmark.path=<folder with ar.json ... zh.json>; the files are in the "
-                "folder xquad-r of LAReQA's data (https://github.com/google-research-datasets/lareqa)."
+                "benchmark=xquad_r needs benchmark.path=<folder with ar.json ... zh.json>; the files are in "
+                "the folder xquad-r of LAReQA's data (https://github.com/google-research-datasets/lareqa)."
             )
         return xquad_r(Path(cfg.path), languages=languages, candidate=cfg.candidate)
     if "reader" in cfg:
@@ -40,7 +40,13 @@ def load_benchmark(cfg: DictConfig, cache: str | None) -> Benchmark:
 def _held_out(cfg: DictConfig, cache: str | None, languages: list[str] | None) -> Benchmark:
     """Rows of a split of parallel corpora as a benchmark."""
     rows: dict[str, list[Row]] = {}
-    corpora = open_data(cfg, cache, cfg.split)
+    try:
+        corpora = open_data(cfg, cache, cfg.split)
+    except UserError as error:
+        # Readers name the settings of `data=`; here they are those of `benchmark=`.
+        raise UserError(
+            str(error).replace("data.", "benchmark.").replace("data=", "benchmark.reader=")
+        ) from error
     for corpus in corpora:
         chosen = set(languages) if languages else set(corpus.languages)
         if unknown := chosen - set(corpus.languages):

@@ -1,0 +1,114 @@
+"""A verb as a Hydra application: composes the configuration, runs the verb, gives an exit status."""
+
+import importlib
+import logging
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hybrid_retrieval.config_folder import config_folder
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.override_errors import explain, unknown_option
+
+_TERMINATED = 128 + 15
+_INTERRUPTED = 128 + 2
+
+
+def run_verb(verb: str, arguments: Sequence[str], folders: Sequence[str] = ()) -> int:
+    """Run one verb.
+
+    Args:
+        verb: the configuration `conf/<verb>.yaml` and the module `commands/<verb>.py`.
+        arguments: Hydra's options and overrides, in any order.
+        folders: run folders that stand for `runs`, taken literally.
+
+    Returns:
+        The exit status; messages went to stderr.
+    """
+    if option := unknown_option(arguments):
+        return refuse(f"there is no option {option}. See: hybrid-retrieval {verb} --help")
+    # Otherwise Hydra prints errors itself and exits with 1 for all of them.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    original = list(sys.argv)
+    failures: list[Exception] = []
+
+    def task(cfg: DictConfig) -> None:
+        # Lightning starts the other ranks with the same command line.
+        sys.argv = original
+        try:
+            OmegaConf.resolve(cfg)
+            if folders:
+                cfg.runs = [str(Path(folder).absolute()).replace("${", "\\${") for folder in folders]
+            importlib.import_module(f"hybrid_retrieval.commands.{verb}").run(cfg)
+        except Exception as error:
+            if isinstance(error, UserError | OmegaConfBaseException):
+                _remove_records()
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # the launcher may run in another process
+            failures.append(error)
+
+    # argparse understands options before the overrides only, and names the program by argv[0].
+    multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    others = [argument for argument in arguments if argument not in multirun]
+    sys.argv = [f"hybrid-retrieval {verb}", *multirun[:1], *others]
+    outcome: BaseException | None
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=verb)(task)()
+        outcome = failures[0] if failures else None
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        outcome = UserError(
+            f"{error.filename}: {error.strerror}. Choose another folder with hydra.run.dir=..."
+        )
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        outcome = error
+    finally:
+        sys.argv = original
+    return 0 if outcome is None else _status(outcome, verb, arguments)
+
+
+def refuse(message: str) -> int:
+    """Tell the user of a mistake; the exit status for it."""
+    sys.stderr.write(f"error: {message}\n")
+    return 2
+
+
+def _status(error: BaseException, verb: str, arguments: Sequence[str]) -> int:
+    """Say what happened, and give the exit status for it."""
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return _INTERRUPTED
+    if isinstance(error, SystemExit):
+        # Hydra leaves this way after --help; Lightning, without a code, when it was asked to terminate.
+        return _TERMINATED if error.code is None else int(error.code)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        cause = error.__cause__
+        return refuse(str(cause) if isinstance(cause, UserError) else explain(error, verb, arguments))
+    if isinstance(error, UserError):
+        return refuse(str(error))
+    traceback.print_exception(error)
+    return 1
+
+
+def _remove_records() -> None:
+    """Remove a run folder that holds nothing but Hydra's records of it."""
+    settings = HydraConfig.get()
+    folder = Path(settings.runtime.output_dir)
+    if settings.output_subdir is None or not folder.is_dir():
+        return
+    for handler in list(logging.getLogger().handlers):
+        if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == folder:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+    if all(path.name == settings.output_subdir or path.suffix == ".log" for path in folder.iterdir()):
+        shutil.rmtree(folder)

@@ -1,0 +1,118 @@
+"""Checks of a training configuration that need no data, so that mistakes show before anything is prepared."""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.sampling.strategies import Strategy, make_strategy
+
+# Metrics that training can watch, and which direction is better.
+MONITORED = {
+    "val/loss": "min",
+    "val/loss_monolingual": "min",
+    "val/loss_cross_lingual": "min",
+    "val/map_monolingual": "max",
+    "val/map_cross_lingual": "max",
+    "val/map_multilingual": "max",
+    "val/rank_distance": "min",
+}
+_WHOLE = {
+    "seed": 0,
+    "global_batch_size": 2,
+    "trainer.max_steps": 1,
+    "trainer.log_every_n_steps": 1,
+    "trainer.num_nodes": 1,
+    "data.token_budget": 1,
+    "data.hard_negatives": 0,
+    "data.workers": 0,
+    "data.validation_limit": 0,
+}
+_WHOLE_OR_NULL = {
+    "trainer.val_check_interval": 1,
+    "trainer.checkpoint_every_n_steps": 1,
+    "trainer.patience": 1,
+    "data.max_query_length": 8,
+    "data.max_passage_length": 8,
+}
+_FRACTIONAL = ("optim.lr", "optim.weight_decay", "optim.eps", "data.validation_fraction", "optim.warmup")
+_SWITCHES = (
+    *("resume", "evaluate", "save_checkpoints", "optim.fused", "trainer.enable_progress_bar"),
+    *("loss.learn_temperature", "loss.local_loss", "loss.gather_with_grad"),
+)
+
+
+def check_options(cfg: DictConfig) -> None:
+    """Refuse values that would fail later or train nothing.
+
+    Args:
+        cfg: `conf/train.yaml`.
+
+    Raises:
+        UserError: a value is of the wrong kind or out of range; the message names it.
+    """
+    sampling_options(cfg)
+    for name, least in _WHOLE.items():
+        _number(cfg, name, least, int)
+    for name, least in _WHOLE_OR_NULL.items():
+        if OmegaConf.select(cfg, name) is not None:
+            _number(cfg, name, least, int)
+    for name in _FRACTIONAL:
+        _number(cfg, name, 0, int | float)
+    for name in _SWITCHES:
+        if not isinstance(value := OmegaConf.select(cfg, name), bool):
+            raise UserError(f"{name}={value} must be true or false.")
+    if cfg.optim.warmup > 1:
+        raise UserError(f"optim.warmup={cfg.optim.warmup} is a share of the steps: use 0 to 1.")
+    if cfg.optim.decay not in ("linear", "constant"):
+        raise UserError(f"optim.decay={cfg.optim.decay} is unknown; known: linear, constant.")
+    if str(cfg.trainer.strategy).endswith(("spawn", "fork", "notebook")):
+        # Weights, step count and log would stay in the processes that it starts.
+        raise UserError(
+            f"trainer.strategy={cfg.trainer.strategy} is not supported: use trainer.strategy=ddp."
+        )
+    _check_monitor(cfg.trainer.monitor, cfg.trainer.patience)
+    _check_held_out(cfg)
+
+
+def sampling_options(cfg: DictConfig) -> tuple[Strategy, dict[str, float]]:
+    """The strategy, and `language_tau` and `dataset_tau`.
+
+    Raises:
+        UserError: an unknown strategy or option, or a value out of range.
+    """
+    options: dict[str, Any] = OmegaConf.to_container(cfg.sampler)  # type: ignore[assignment]
+    for name in ("language_tau", "dataset_tau"):
+        _number(cfg, f"sampler.{name}", 0, int | float)
+    taus = {name: float(options.pop(name)) for name in ("language_tau", "dataset_tau")}
+    return make_strategy(options.pop("name"), **options), taus
+
+
+def _check_held_out(cfg: DictConfig) -> None:
+    """A benchmark of held-out rows of the training data must hold out what training does."""
+    benchmark, data = cfg.benchmark, cfg.data
+    if not cfg.evaluate or (benchmark.get("reader"), benchmark.path) != (data.reader, data.path):
+        return
+    if benchmark.validation_fraction != data.validation_fraction:
+        raise UserError(
+            f"benchmark.validation_fraction={benchmark.validation_fraction} differs from "
+            f"data.validation_fraction={data.validation_fraction}, so it would hold rows that were trained "
+            "on. Set both to the same value."
+        )
+
+
+def _number(cfg: DictConfig, name: str, least: float, kind: Any) -> None:
+    value = OmegaConf.select(cfg, name)
+    if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
+        what = "whole number" if kind is int else "number"
+        raise UserError(f"{name}={value} must be a {what} of at least {least}.")
+
+
+def _check_monitor(monitor: str | None, patience: int | None) -> None:
+    known = ", ".join(MONITORED)
+    if monitor is not None and monitor not in MONITORED:
+        raise UserError(f"trainer.monitor={monitor} is unknown; known: {known}.")
+    if patience is not None and monitor is None:
+        raise UserError(
+            f"trainer.patience={patience} needs trainer.monitor, the metric to watch: one of {known}."
+        )

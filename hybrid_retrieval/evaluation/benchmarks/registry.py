@@ -1,5 +1,6 @@
 """Benchmarks by the name that `benchmark=` takes."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.benchmarks.parallel import benchmark_from_rows
 from hybrid_retrieval.evaluation.benchmarks.xquad_r import xquad_r
+
+_SETTING = re.compile(r"(?<![\w./-])data(=|\.(?=(?:path|options|languages|validation_fraction)\b))")
 
 
 def load_benchmark(cfg: DictConfig, cache: str | None) -> Benchmark:
@@ -44,9 +47,7 @@ def _held_out(cfg: DictConfig, cache: str | None, languages: list[str] | None) -
         corpora = open_data(cfg, cache, cfg.split)
     except UserError as error:
         # Readers name the settings of `data=`; here they are those of `benchmark=`.
-        raise UserError(
-            str(error).replace("data.", "benchmark.").replace("data=", "benchmark.reader=")
-        ) from error
+        raise UserError(_SETTING.sub(_of_benchmark, str(error))) from error
     for corpus in corpora:
         chosen = set(languages) if languages else set(corpus.languages)
         if unknown := chosen - set(corpus.languages):
@@ -66,6 +67,10 @@ def _held_out(cfg: DictConfig, cache: str | None, languages: list[str] | None) -
                 row for row in of_language if keep is None or row.passage_id in keep
             )
     return benchmark_from_rows(cfg.name, rows)
+
+
+def _of_benchmark(setting: re.Match[str]) -> str:
+    return "benchmark.reader=" if setting[1] == "=" else "benchmark."
 
 
 def _sample(corpus: ParallelCorpus, limit: int | None) -> set[str] | None:

@@ -52,6 +52,7 @@ format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 bench: $(STAMP) ## the benchmarks (ratios, from one run)
+	$(BIN)/python -m benchmarks.plan
 	$(BIN)/python -m benchmarks.ranking
 
 clean: ## remove .venv and outputs

@@ -32,6 +32,7 @@ def run(cfg: DictConfig) -> None:
     import torch  # noqa: PLC0415
 
     from hybrid_retrieval.evaluation.benchmarks.registry import load_benchmark  # noqa: PLC0415
+    from hybrid_retrieval.evaluation.embedder import EncoderEmbedder  # noqa: PLC0415
     from hybrid_retrieval.evaluation.evaluate import evaluate  # noqa: PLC0415
     from hybrid_retrieval.models.encoder import TextEncoder  # noqa: PLC0415
 
@@ -42,13 +43,8 @@ def run(cfg: DictConfig) -> None:
         encoder.to(device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device={cfg.device} cannot be used: {str(error).splitlines()[0]}") from error
-    results = evaluate(
-        encoder,
-        benchmark,
-        model=str(cfg.model),
-        run=_trained_by(Path(str(cfg.model))),
-        token_budget=cfg.token_budget,
-    )
+    embedder = EncoderEmbedder(encoder, name=str(cfg.model), token_budget=cfg.token_budget)
+    results = evaluate(embedder, benchmark, run=_trained_by(Path(str(cfg.model))))
     path = results.write(Path(HydraConfig.get().runtime.output_dir))
     Console().print(_table(results.metrics))
     sys.stdout.write(f"{path}\n")

@@ -25,6 +25,7 @@ class Benchmark:
         relevant_offsets: int64 (queries + 1,).
         relevant: int64; `relevant[relevant_offsets[q]:relevant_offsets[q + 1]]` are the positions, in the
             pool of all languages, of the candidates that answer query q.
+        grades: int (relevant,), positive: how relevant each is, which only nDCG looks at; None is 1 for each.
 
     Raises:
         ValueError: the arrays do not fit together.
@@ -42,6 +43,7 @@ class Benchmark:
     candidate_language: np.ndarray
     relevant_offsets: np.ndarray
     relevant: np.ndarray
+    grades: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         queries, candidates = len(self.query_ids), len(self.candidate_ids)
@@ -60,6 +62,10 @@ class Benchmark:
             )
         if len(self.relevant) and not (self.relevant.min() >= 0 and self.relevant.max() < candidates):
             raise ValueError("a relevant position lies outside the pool")
+        if self.grades is not None and not (
+            len(self.grades) == len(self.relevant) and (self.grades > 0).all()
+        ):
+            raise ValueError("grades must be positive, one for each relevant candidate")
         without = np.flatnonzero(np.diff(self.relevant_offsets) == 0)
         if len(without):
             raise UserError(

@@ -1,10 +1,10 @@
-"""Evaluate an encoder, or embeddings, on a benchmark in the three settings."""
+"""Evaluate a model, or embeddings, on a benchmark in the three settings."""
 
 import platform
 import time
 from collections.abc import Mapping
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,63 +12,53 @@ import torch
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
-from hybrid_retrieval.evaluation.encode import encode_texts
+from hybrid_retrieval.evaluation.embedder import Embedder
+from hybrid_retrieval.evaluation.language_bias.measures import TOP, LanguageBias, measure_language_bias
 from hybrid_retrieval.evaluation.metrics import METRICS
 from hybrid_retrieval.evaluation.ranking import rank_relevant
 from hybrid_retrieval.evaluation.results import PER_QUERY_FILE, SCHEMA, Results
 from hybrid_retrieval.evaluation.settings import QueryScores, macro_cross_lingual, macro_monolingual, mean
 
-if TYPE_CHECKING:
-    from hybrid_retrieval.models.encoder import TextEncoder
-
 PACKAGES = ("hybrid-retrieval", "torch", "transformers", "tokenizers", "numpy", "pyarrow")
 
 
 def evaluate(
-    encoder: "TextEncoder",
+    embedder: Embedder,
     benchmark: Benchmark,
     *,
-    model: str | None = None,
     run: Mapping[str, Any] | None = None,
-    token_budget: int = 2048,
     block_bytes: int | None = None,
     progress: bool = True,
 ) -> Results:
-    """Encode a benchmark's queries and candidates once and score them in every setting.
+    """Embed a benchmark's queries and candidates once and score them in every setting.
 
     Args:
-        encoder: the model; its embeddings are L2-normalised, so that the inner product is the cosine.
+        embedder: the model.
         benchmark: what to evaluate on.
-        model: the name in metrics.json; None is the encoder's own.
         run: what the training run was, for metrics.json; None for a model that was not trained here.
-        token_budget: bound on the tokens of a batch of texts.
         block_bytes: bound in bytes on the scores held at one time; None chooses.
         progress: whether to show progress bars.
 
     Raises:
-        UserError: the encoder gives NaN or infinite embeddings.
+        UserError: the model gives NaN or infinite embeddings.
     """
     started = time.perf_counter()
-    title = f"{benchmark.name}: " if progress else None
-    queries = encode_texts(
-        encoder,
-        benchmark.query_texts,
-        "query",
-        token_budget=token_budget,
-        progress=title and f"{title}{len(benchmark.query_texts):,} queries",
+
+    def title(count: int, what: str) -> str | None:
+        return f"{benchmark.name}: {count:,} {what}" if progress else None
+
+    queries, candidates = benchmark.query_ids, benchmark.candidate_ids
+    query_embeddings = embedder.embed(
+        queries, benchmark.query_texts, "query", title=title(len(queries), "queries")
     )
-    candidates = encode_texts(
-        encoder,
-        benchmark.candidate_texts,
-        "passage",
-        token_budget=token_budget,
-        progress=title and f"{title}{len(benchmark.candidate_texts):,} candidates",
+    candidate_embeddings = embedder.embed(
+        candidates, benchmark.candidate_texts, "passage", title=title(len(candidates), "candidates")
     )
     return evaluate_embeddings(
-        queries,
-        candidates,
+        query_embeddings,
+        candidate_embeddings,
         benchmark,
-        model=model or encoder.name,
+        model=embedder.name,
         run=run,
         encode_seconds=time.perf_counter() - started,
         block_bytes=block_bytes,
@@ -115,21 +105,23 @@ def evaluate_embeddings(
         tie_order=benchmark.tie_order,
         relevant_offsets=benchmark.relevant_offsets,
         relevant=benchmark.relevant,
+        top=TOP,
         block_bytes=block_bytes,
     )
-    scores = QueryScores.of(ranking, benchmark.query_language)
+    scores = QueryScores.of(ranking, benchmark.query_language, benchmark.grades)
+    bias = measure_language_bias(ranking, benchmark)
     metrics = {
         "schema": SCHEMA,
         "model": model,
         "benchmark": benchmark.name,
         "run": dict(run) if run is not None else None,
         "counts": benchmark.counts(),
-        **_averages(scores, benchmark.languages),
+        **_averages(scores, bias, benchmark.languages),
         "per_query": PER_QUERY_FILE,
         "seconds": {"encode": encode_seconds, "rank": time.perf_counter() - started},
         "environment": _environment(),
     }
-    return Results(metrics, _per_query(scores, benchmark))
+    return Results(metrics, _per_query(scores, bias, benchmark))
 
 
 def _check(embeddings: np.ndarray, ids: list[str], what: str) -> None:
@@ -143,25 +135,29 @@ def _check(embeddings: np.ndarray, ids: list[str], what: str) -> None:
         )
 
 
-def _averages(scores: QueryScores, languages: tuple[str, ...]) -> dict[str, Any]:
+def _averages(scores: QueryScores, bias: LanguageBias, languages: tuple[str, ...]) -> dict[str, Any]:
     """The settings' macro averages, and the same by language and by pair of languages."""
     pairs = {key: scores.pairs(key) for key in METRICS}
     pool = {key: scores.by_query_language(scores.pool[key]) for key in METRICS}
-    distance = scores.by_query_language(scores.rank_distance)
+    bias_of = {key: scores.by_query_language(values) for key, values in bias.per_query.items()}
     others = {x: [y for y in range(len(languages)) if y != x] for x in range(len(languages))}
     return {
         "monolingual": {key: macro_monolingual(pairs[key]) for key in METRICS},
         "cross_lingual": {key: macro_cross_lingual(pairs[key]) for key in METRICS},
         "multilingual": {key: mean(pool[key]) for key in METRICS},
-        "language_bias": {"rank_distance": mean(distance)},
+        "language_bias": {key: mean(values) for key, values in bias_of.items()},
         "per_language": {
             code: {
                 "monolingual": {key: float(pairs[key][x, x]) for key in METRICS},
                 "cross_lingual": {key: mean(pairs[key][x, others[x]]) for key in METRICS},
                 "multilingual": {key: float(pool[key][x]) for key in METRICS},
-                "rank_distance": float(distance[x]),
+                **{key: float(values[x]) for key, values in bias_of.items()},
             }
             for x, code in enumerate(languages)
+        },
+        "per_document_language": {
+            code: {key: float(values[y]) for key, values in bias.per_document_language.items()}
+            for y, code in enumerate(languages)
         },
         "per_pair": {
             code: {languages[y]: {key: float(pairs[key][x, y]) for key in METRICS} for y in others[x]}
@@ -170,7 +166,7 @@ def _averages(scores: QueryScores, languages: tuple[str, ...]) -> dict[str, Any]
     }
 
 
-def _per_query(scores: QueryScores, benchmark: Benchmark) -> pa.Table:
+def _per_query(scores: QueryScores, bias: LanguageBias, benchmark: Benchmark) -> pa.Table:
     columns: dict[str, pa.Array] = {
         "query_id": pa.array(benchmark.query_ids),
         "group": pa.array(benchmark.query_group),
@@ -180,7 +176,7 @@ def _per_query(scores: QueryScores, benchmark: Benchmark) -> pa.Table:
         columns[f"monolingual/{key}"] = _nullable(scores.monolingual(key))
         columns[f"cross_lingual/{key}"] = _nullable(scores.cross_lingual(key))
         columns[f"multilingual/{key}"] = _nullable(scores.pool[key])
-    columns["rank_distance"] = _nullable(scores.rank_distance)
+    columns |= {key: _nullable(values) for key, values in bias.per_query.items()}
     for y, code in enumerate(benchmark.languages):
         in_language, in_pool = scores.best_rank_in_language[:, y], scores.best_rank_in_pool[:, y]
         columns[f"rank/{code}"] = pa.array(in_language, mask=in_language == 0)

@@ -1,14 +1,19 @@
-"""Retrieval metrics from the ranks of the relevant candidates alone; relevance is binary.
+"""Retrieval metrics from the ranks of the relevant candidates alone.
 
-R is the number of relevant candidates of a query, r_1 < r_2 < ... < r_R their ranks from 1.
+R is the number of relevant candidates of a query, r_1 < r_2 < ... < r_R their ranks from 1, and g_i the gain
+of the i-th. Relevance is binary to every metric but nDCG.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
 import numpy as np
+
+NOT_RETRIEVED = 1 << 40
+"""Rank of a relevant candidate that a search of limited depth did not find: beyond every cutoff."""
 
 
 @dataclass(frozen=True)
@@ -20,21 +25,29 @@ class RelevantRanks:
         rank: int64 (pairs,), from 1, ascending within a ranking.
         nth: int64 (pairs,), 1 for the first relevant candidate of its ranking, 2 for the second.
         relevant: int64 (rankings,), R of each ranking; every metric of a ranking with R = 0 is NaN.
+        gain: float64 (pairs,), positive: what finding the candidate is worth to nDCG.
     """
 
     ranking: np.ndarray
     rank: np.ndarray
     nth: np.ndarray
     relevant: np.ndarray
+    gain: np.ndarray
 
     @classmethod
-    def of(cls, ranking: np.ndarray, rank: np.ndarray, rankings: int) -> "RelevantRanks":
-        """Group ranks, given in any order, by the ranking (an int in [0, rankings)) they belong to."""
+    def of(
+        cls, ranking: np.ndarray, rank: np.ndarray, rankings: int, gain: np.ndarray | None = None
+    ) -> "RelevantRanks":
+        """Group ranks, given in any order, by the ranking (an int in [0, rankings)) they belong to.
+
+        `gain` has one positive value a rank; None is 1 for each.
+        """
         order = np.lexsort((rank, ranking))
         ranking, rank = ranking[order], rank[order]
+        gain = np.ones(len(rank)) if gain is None else gain[order].astype(np.float64)
         relevant = np.bincount(ranking, minlength=rankings)
         first = np.cumsum(relevant) - relevant
-        return cls(ranking, rank, np.arange(len(rank)) - first[ranking] + 1, relevant)
+        return cls(ranking, rank, np.arange(len(rank)) - first[ranking] + 1, relevant, gain)
 
     def total(self, weight: np.ndarray) -> np.ndarray:
         """Sum a weight per pair over each ranking; float64 (rankings,), NaN where R = 0."""
@@ -72,13 +85,16 @@ def recall_at(ranks: RelevantRanks, k: int) -> np.ndarray:
 
 
 def ndcg_at(ranks: RelevantRanks, k: int) -> np.ndarray:
-    """nDCG@k = sum_{r_i <= k} 1/log2(1 + r_i) / sum_{i <= min(R, k)} 1/log2(1 + i); float64 (rankings,).
+    """nDCG@k = sum_{r_i <= k} g_i / log2(1 + r_i), over the same sum for the best order; float64 (rankings,).
 
-    Source: Jaervelin and Kekaelaeinen, ACM TOIS 20(4), 2002; trec_eval `ndcg_cut`.
+    The gain is linear in the grade, as in trec_eval `ndcg_cut`; the best order is by descending gain.
+
+    Source: Jaervelin and Kekaelaeinen, ACM TOIS 20(4), 2002.
     """
-    ideal = np.cumsum(1 / np.log2(1 + np.arange(1, k + 1)))
-    gain = (ranks.rank <= k) / np.log2(1 + ranks.rank)
-    values: np.ndarray = ranks.total(gain) / ideal[np.clip(ranks.relevant, 1, k) - 1]
+    found = ranks.total((ranks.rank <= k) * ranks.gain / np.log2(1 + ranks.rank))
+    best_first = ranks.gain[np.lexsort((-ranks.gain, ranks.ranking))]
+    ideal = ranks.total((ranks.nth <= k) * best_first / np.log2(1 + ranks.nth))
+    values: np.ndarray = found / np.where(ranks.relevant > 0, ideal, 1)
     return values
 
 
@@ -91,14 +107,21 @@ def reciprocal_rank_at(ranks: RelevantRanks, k: int) -> np.ndarray:
     return values
 
 
-METRICS: Mapping[str, Callable[[RelevantRanks], np.ndarray]] = MappingProxyType(
-    {
-        "map": average_precision,
-        "map@20": partial(average_precision_at, k=20),
-        "recall@1": partial(recall_at, k=1),
-        "recall@10": partial(recall_at, k=10),
-        "ndcg@10": partial(ndcg_at, k=10),
-        "mrr@10": partial(reciprocal_rank_at, k=10),
-    }
+Metric = Callable[[RelevantRanks], np.ndarray]
+_AT_CUTOFF = {"map": average_precision_at, "recall": recall_at, "ndcg": ndcg_at, "mrr": reciprocal_rank_at}
+
+
+def metric(name: str) -> Metric:
+    """The metric of a key of metrics.json: "map", or one of map, recall, ndcg and mrr @k, as in "ndcg@10"."""
+    if name == "map":
+        return average_precision
+    parts = re.fullmatch(r"(map|recall|ndcg|mrr)@([1-9][0-9]*)", name)
+    if parts is None:
+        raise ValueError(f"no metric is named {name!r}")
+    return partial(_AT_CUTOFF[parts[1]], k=int(parts[2]))
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {name: metric(name) for name in ("map", "map@20", "recall@1", "recall@10", "ndcg@10", "mrr@10")}
 )
-"""The metrics of metrics.json by key; each maps ranks to float64 (rankings,)."""
+"""The metrics of the three settings by key of metrics.json; each maps ranks to float64 (rankings,)."""

@@ -38,9 +38,10 @@ class Results:
             file.
         per_query: one row a query, in the benchmark's order. Columns: `query_id`, `group` (shared by the
             translations of a query: the unit of a paired test), `language`; `<setting>/<metric>` in the three
-            settings, where cross_lingual is the mean over the other languages; `rank_distance`; for each
-            language Y `rank/Y`, the rank of the query's best relevant candidate of language Y among the
-            candidates of Y, and `pool_rank/Y`, the same among all candidates. Null where nothing is relevant.
+            settings, where cross_lingual is the mean over the other languages; each measure of
+            `language_bias`; for each language Y `rank/Y`, the rank of the query's best relevant candidate of
+            language Y among the candidates of Y, and `pool_rank/Y`, the same among all candidates. Null where
+            nothing is relevant.
     """
 
     metrics: dict[str, Any]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybrid_retrieval.evaluation.language_bias import rank_distance
 from hybrid_retrieval.evaluation.metrics import METRICS, RelevantRanks
 from hybrid_retrieval.evaluation.ranking import Ranking
 
@@ -25,7 +24,6 @@ class QueryScores:
         by_language: for each key of METRICS float64 (queries, languages): the query against the candidates of
             one language, its own (monolingual) or another (cross-lingual); NaN without a relevant one.
         pool: for each key of METRICS float64 (queries,): the query against all candidates.
-        rank_distance: float64 (queries,), NaN for a query with fewer than two relevant candidates.
         best_rank_in_language: int32 (queries, languages), rank of the best relevant candidate of a language
             among the candidates of that language; 0 where there is none.
         best_rank_in_pool: the same among all candidates.
@@ -34,23 +32,29 @@ class QueryScores:
     query_language: np.ndarray
     by_language: dict[str, np.ndarray]
     pool: dict[str, np.ndarray]
-    rank_distance: np.ndarray
     best_rank_in_language: np.ndarray
     best_rank_in_pool: np.ndarray
 
     @classmethod
-    def of(cls, ranking: Ranking, query_language: np.ndarray) -> "QueryScores":
-        """Score each query; `query_language` is int (queries,)."""
+    def of(
+        cls, ranking: Ranking, query_language: np.ndarray, grades: np.ndarray | None = None
+    ) -> "QueryScores":
+        """Score each query.
+
+        Args:
+            ranking: of the relevant candidates.
+            query_language: int (queries,).
+            grades: int (pairs,) as in `Benchmark`.
+        """
         shape = (ranking.queries, ranking.ahead.shape[1])
         cell = ranking.query * shape[1] + ranking.language
-        in_language = RelevantRanks.of(cell, ranking.rank_in_language, shape[0] * shape[1])
-        in_pool = RelevantRanks.of(ranking.query, ranking.rank_in_pool, shape[0])
+        in_language = RelevantRanks.of(cell, ranking.rank_in_language, shape[0] * shape[1], grades)
+        in_pool = RelevantRanks.of(ranking.query, ranking.rank_in_pool, shape[0], grades)
         in_pool_by_language = RelevantRanks.of(cell, ranking.rank_in_pool, shape[0] * shape[1])
         return cls(
             query_language=query_language,
             by_language={key: metric(in_language).reshape(shape) for key, metric in METRICS.items()},
             pool={key: metric(in_pool) for key, metric in METRICS.items()},
-            rank_distance=rank_distance(in_pool),
             best_rank_in_language=_best(in_language).reshape(shape),
             best_rank_in_pool=_best(in_pool_by_language).reshape(shape),
         )

@@ -8,6 +8,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from hybrid_retrieval.evaluation.language_bias.rank_distance import rank_distance
+from hybrid_retrieval.evaluation.metrics import RelevantRanks
 from hybrid_retrieval.evaluation.ranking import rank_relevant
 from hybrid_retrieval.evaluation.settings import QueryScores, macro_cross_lingual, macro_monolingual, mean
 
@@ -87,10 +89,11 @@ class ParallelRetrieval(Metric):
             relevant=by_id[np.concatenate([np.arange(*span) for span in zip(first, last, strict=True)])],
         )
         scores = QueryScores.of(ranking, query_keys[answered, 2])
+        distance = rank_distance(RelevantRanks.of(ranking.query, ranking.rank_in_pool, ranking.queries))
         return self._averages(
             scores.pairs("map"),
             mean(scores.by_query_language(scores.pool["map"])),
-            mean(scores.by_query_language(scores.rank_distance)),
+            mean(scores.by_query_language(distance)),
         )
 
     def _averages(self, pairs: np.ndarray, multilingual: float, distance: float) -> dict[str, Tensor]:

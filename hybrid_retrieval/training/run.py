@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmarks.registry import load_benchmark
+from hybrid_retrieval.evaluation.embedder import EncoderEmbedder
 from hybrid_retrieval.evaluation.evaluate import evaluate
 from hybrid_retrieval.training.assemble import Parts, assemble
 from hybrid_retrieval.training.check_options import check_options
@@ -64,7 +65,7 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path, Path | None]:
         model_folder = save_model(parts, run_folder, run)
         if benchmark is not None:
             parts.model.to(trainer.strategy.root_device)
-            results = evaluate(parts.model.encoder, benchmark, model="model", run=run)
+            results = evaluate(EncoderEmbedder(parts.model.encoder, name="model"), benchmark, run=run)
             metrics = results.write(run_folder)
             _log_final(trainer, results.metrics)
             (run_folder / "summary.md").write_text(summary(cfg, run, results.metrics), encoding="utf-8")

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.evaluation.embedder import EncoderEmbedder
 from hybrid_retrieval.evaluation.evaluate import evaluate, evaluate_embeddings
 from hybrid_retrieval.evaluation.metrics import METRICS
 from hybrid_retrieval.evaluation.results import Results
@@ -17,7 +18,8 @@ from .test_encode import MeanEncoder
 
 CONTRACT = {
     "schema", "model", "benchmark", "run", "counts", "monolingual", "cross_lingual", "multilingual",
-    "language_bias", "per_language", "per_pair", "per_query", "seconds", "environment",
+    "language_bias", "per_language", "per_pair", "per_document_language", "per_query", "seconds",
+    "environment",
 }  # fmt: skip
 
 
@@ -104,10 +106,11 @@ def test_what_nothing_defines_is_null_in_the_file(tmp_path: Path) -> None:
 
 def test_an_encoder_is_evaluated_as_its_embeddings_are() -> None:
     benchmark = random_benchmark(1, complete=True)
-    found = evaluate(MeanEncoder(), benchmark, progress=False)  # type: ignore[arg-type]
+    found = evaluate(EncoderEmbedder(MeanEncoder()), benchmark, progress=False)  # type: ignore[arg-type]
     assert found.metrics["model"] == "mean"
     assert found.metrics["seconds"]["encode"] > 0
-    renamed = evaluate(MeanEncoder(), benchmark, model="named", token_budget=10, progress=False)  # type: ignore[arg-type]
+    other = EncoderEmbedder(MeanEncoder(), name="named", token_budget=10)  # type: ignore[arg-type]
+    renamed = evaluate(other, benchmark, progress=False)
     assert renamed.metrics["model"] == "named"
     assert renamed.metrics["multilingual"] == pytest.approx(found.metrics["multilingual"], abs=1e-6)
 

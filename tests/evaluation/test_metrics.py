@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_retrieval.evaluation.language_bias import rank_distance
-from hybrid_retrieval.evaluation.metrics import METRICS, RelevantRanks, average_precision_at
+from hybrid_retrieval.evaluation.language_bias.rank_distance import rank_distance
+from hybrid_retrieval.evaluation.metrics import METRICS, RelevantRanks, average_precision_at, metric
 
 # Ranking 0: relevant at 1, 3, 12 of 3.  Ranking 1: relevant at 25.  Ranking 2: nothing relevant.
 BY_HAND = {
@@ -36,6 +36,16 @@ def test_average_precision_at_divides_by_the_depth_where_more_are_relevant() -> 
     assert METRICS["recall@10"](ranks) == pytest.approx([10 / 30])
 
 
+def test_ndcg_takes_the_grades_as_linear_gains() -> None:
+    ranks = RelevantRanks.of(np.zeros(3, dtype=np.int64), np.array([4, 1, 20]), 1, np.array([3, 1, 2]))
+    found = 1 + 3 / np.log2(5)
+    ideal = 3 + 2 / np.log2(3) + 1 / np.log2(4)
+    assert metric("ndcg@10")(ranks) == pytest.approx([found / ideal])
+    assert metric("recall@10")(ranks) == pytest.approx([2 / 3])
+    with pytest.raises(ValueError, match="no metric is named 'ndcg@0'"):
+        metric("ndcg@0")
+
+
 def test_rank_distance_by_hand() -> None:
     assert rank_distance(ranks_by_hand()) == pytest.approx([11, np.nan, np.nan], nan_ok=True)
 
@@ -51,11 +61,11 @@ def test_bounds_and_independence_of_order(relevant: list[set[int]], random: obje
         return RelevantRanks.of(array[:, 0], array[:, 1], len(relevant))
 
     perfect = of([(ranking, i + 1) for ranking, of_one in enumerate(relevant) for i in range(len(of_one))])
-    for key, metric in METRICS.items():
-        values = metric(of(pairs))
-        np.testing.assert_array_equal(values, metric(of(shuffled)))
+    for key, of_key in METRICS.items():
+        values = of_key(of(pairs))
+        np.testing.assert_array_equal(values, of_key(of(shuffled)))
         assert [np.isnan(v) for v in values] == [not of_one for of_one in relevant]
         known = values[~np.isnan(values)]
-        assert ((known >= 0) & (known <= metric(perfect)[~np.isnan(values)] + 1e-12)).all()
+        assert ((known >= 0) & (known <= of_key(perfect)[~np.isnan(values)] + 1e-12)).all()
         if not key.startswith("recall"):
-            assert metric(perfect)[~np.isnan(values)] == pytest.approx(1.0)
+            assert of_key(perfect)[~np.isnan(values)] == pytest.approx(1.0)

@@ -39,13 +39,20 @@ def sorted_ids(benchmark: Benchmark, scores: np.ndarray, language: int | None = 
     languages=st.integers(1, 4),
     levels=st.integers(0, 3),
     block_bytes=st.sampled_from([1, 300, 1 << 20]),
+    top=st.sampled_from([0, 1, 5, 1000]),
 )
-def test_equals_a_plain_sort_with_many_ties(seed: int, languages: int, levels: int, block_bytes: int) -> None:
+def test_equals_a_plain_sort_with_many_ties(
+    seed: int, languages: int, levels: int, block_bytes: int, top: int
+) -> None:
     benchmark = random_benchmark(seed, languages=languages)
     queries = exact_embeddings(seed, len(benchmark.query_ids), levels=levels)
     candidates = exact_embeddings(seed + 1, len(benchmark.candidate_ids), levels=levels)
-    ranking = rank(benchmark, queries, candidates, block_bytes=block_bytes)
+    ranking = rank(benchmark, queries, candidates, block_bytes=block_bytes, top=top)
     scores = queries @ candidates.T
+    for query, first in enumerate(ranking.top):
+        ids = [benchmark.candidate_ids[i] for i in first]
+        assert ids == sorted_ids(benchmark, scores[query])[:top]
+    assert np.array_equal(ranking.candidate, benchmark.relevant)
     for pair, (query, position) in enumerate(zip(ranking.query, benchmark.relevant, strict=True)):
         language, relevant_id = ranking.language[pair], benchmark.candidate_ids[position]
         assert language == benchmark.candidate_language[position]

@@ -1,4 +1,4 @@
-"""Measures of how much the language of a document, rather than its content, decides its rank."""
+"""Rank distance: how far apart the parallel answers of a query lie."""
 
 import numpy as np
 

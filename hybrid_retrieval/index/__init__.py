@@ -1,0 +1,1 @@
+"""Search over the embeddings of a corpus: exact, by FAISS, and after taking out each language's offset."""

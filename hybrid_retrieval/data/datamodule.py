@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader
 
 from hybrid_retrieval.data.collate import Collator
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.data.step_loader import PlannedBatches, StepLoader
 from hybrid_retrieval.data.validation import ValidationBatch, ValidationBatches
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.models.text_tokenizer import TextTokenizer
 from hybrid_retrieval.sampling.plan import BatchPlan
 
@@ -29,6 +30,7 @@ class HybridDataModule(pl.LightningDataModule):
         token_budget: tokens of a padded chunk.
         workers: loader processes; 0 tokenises in the training process.
         validation_limit: triples validated on at most.
+        val_benchmark: a benchmark to retrieve on at every validation as well, and the tokenizer for it.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class HybridDataModule(pl.LightningDataModule):
         token_budget: int = 2048,
         workers: int = 0,
         validation_limit: int = 64,
+        val_benchmark: tuple[Benchmark, TextTokenizer] | None = None,
     ) -> None:
         super().__init__()
         self.plan = plan
-        self.validation = [corpus for corpus in validation if len(corpus)]
+        self.validation = [corpus for corpus in validation if len(corpus)] if validation_limit else []
+        self.val_benchmark = val_benchmark
         self.tokenizer = tokenizer
         self.token_budget = token_budget
         self.workers = workers
@@ -85,17 +89,23 @@ class HybridDataModule(pl.LightningDataModule):
         )
 
     def val_dataloader(self) -> Any:
-        """This rank's share of the validation texts; an empty list without any."""
-        if not self.validation or not self.validation_limit:
-            return []
+        """This rank's share of the held-out texts and of the benchmark's; an empty list without any."""
         rank, world_size = self._ranks()
-        batches = ValidationBatches(
-            self.validation,
-            self.plan.languages,
-            self.tokenizer,
-            limit=self.validation_limit,
-            token_budget=self.token_budget,
-            rank=rank,
-            world_size=world_size,
-        )
-        return DataLoader[ValidationBatch](batches, batch_size=None, shuffle=False)
+        shares = {"token_budget": self.token_budget, "rank": rank, "world_size": world_size}
+        batches = []
+        if self.validation:
+            batches.append(
+                ValidationBatches.of_corpora(
+                    self.validation,
+                    self.plan.languages,
+                    self.tokenizer,
+                    limit=self.validation_limit,
+                    **shares,
+                )
+            )
+        if self.val_benchmark is not None:
+            benchmark, tokenizer = self.val_benchmark
+            batches.append(ValidationBatches.of_benchmark(benchmark, tokenizer, **shares))
+        if not batches:
+            return []
+        return DataLoader[ValidationBatch](ConcatDataset(batches), batch_size=None, shuffle=False)

@@ -1,4 +1,4 @@
-"""Validation batches: every held-out query and passage in every language, shared out over the ranks."""
+"""Validation batches: held-out texts, or a benchmark's, by length, shared out over the ranks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,12 @@ from torch.utils.data import Dataset
 
 from hybrid_retrieval.data.length_buckets import length_buckets, pad
 from hybrid_retrieval.data.parallel import ParallelCorpus
+from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.models.text_tokenizer import TextTokenizer
 
 Kind = Literal["query", "passage"]
+Source = Literal["held_out", "benchmark"]
+Key = tuple[int, int, int]
 
 
 @dataclass
@@ -21,14 +24,18 @@ class ValidationBatch:
     """Texts of one kind with who they are.
 
     Attributes:
+        source: held-out rows of the training data, or a benchmark.
         kind: queries or passages.
         input_ids: int64 (n, t).
         attention_mask: int64 (n, t).
-        item_ids: int64 (n,), the triple, counted over all data sets.
-        passage_ids: int64 (n,), the same in every language, counted over all data sets.
-        languages: int64 (n,), index into the validation languages.
+        item_ids: int64 (n,), the triple, counted over all data sets; of a benchmark the position of the text
+            among its queries or its candidates.
+        passage_ids: int64 (n,), the same in every language, counted over all data sets; of a benchmark the
+            same as `item_ids`.
+        languages: int64 (n,), index into the validation languages, or into the benchmark's.
     """
 
+    source: Source
     kind: Kind
     input_ids: Tensor
     attention_mask: Tensor
@@ -38,13 +45,13 @@ class ValidationBatch:
 
 
 class ValidationBatches(Dataset[ValidationBatch]):
-    """The held-out texts of some data sets in batches of similar length, every `world_size`-th of them.
+    """Texts in batches of similar length, every `world_size`-th batch.
 
     Args:
-        corpora: validation splits.
-        languages: which languages to encode.
+        source: where the texts are from.
+        texts: queries and passages.
+        keys: item id, passage id and language of each text.
         tokenizer: of the backbone.
-        limit: triples of all data sets taken at most, spread evenly over each.
         token_budget: tokens of a batch, padding included.
         rank: of this process.
         world_size: number of processes.
@@ -52,19 +59,57 @@ class ValidationBatches(Dataset[ValidationBatch]):
 
     def __init__(
         self,
+        source: Source,
+        texts: dict[Kind, list[str]],
+        keys: dict[Kind, list[Key]],
+        tokenizer: TextTokenizer,
+        *,
+        token_budget: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self._source = source
+        self._pad_id = tokenizer.pad_id
+        self._batches: list[tuple[Kind, list[list[int]], list[Key]]] = []
+        for kind in ("query", "passage"):
+            sequences = tokenizer(texts[kind], kind)
+            for bucket in length_buckets([len(s) for s in sequences], token_budget):
+                self._batches.append((kind, [sequences[i] for i in bucket], [keys[kind][i] for i in bucket]))
+        self._batches = self._batches[rank::world_size]
+
+    @classmethod
+    def of_benchmark(
+        cls, benchmark: Benchmark, tokenizer: TextTokenizer, **shares: int
+    ) -> "ValidationBatches":
+        """Every query and candidate of a benchmark; `shares` are `token_budget`, `rank` and `world_size`."""
+        texts: dict[Kind, list[str]] = {"query": benchmark.query_texts, "passage": benchmark.candidate_texts}
+        languages = {"query": benchmark.query_language, "passage": benchmark.candidate_language}
+        keys: dict[Kind, list[Key]] = {
+            kind: [(i, i, int(language)) for i, language in enumerate(languages[kind])] for kind in texts
+        }
+        return cls("benchmark", texts, keys, tokenizer, **shares)
+
+    @classmethod
+    def of_corpora(
+        cls,
         corpora: Sequence[ParallelCorpus],
         languages: Sequence[str],
         tokenizer: TextTokenizer,
         *,
         limit: int,
-        token_budget: int,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        self._pad_id = tokenizer.pad_id
-        self._batches: list[tuple[Kind, list[list[int]], list[tuple[int, int, int]]]] = []
+        **shares: int,
+    ) -> "ValidationBatches":
+        """Every held-out query and passage in every language.
+
+        Args:
+            corpora: validation splits.
+            languages: which languages to encode.
+            tokenizer: of the backbone.
+            limit: triples of all data sets taken at most, spread evenly over each.
+            shares: `token_budget`, `rank` and `world_size`.
+        """
         texts: dict[Kind, list[str]] = {"query": [], "passage": []}
-        keys: dict[Kind, list[tuple[int, int, int]]] = {"query": [], "passage": []}
+        keys: dict[Kind, list[Key]] = {"query": [], "passage": []}
         total = sum(len(corpus) for corpus in corpora)
         first_item = first_passage = 0
         for corpus in corpora:
@@ -90,11 +135,7 @@ class ValidationBatches(Dataset[ValidationBatch]):
                         keys["passage"].append(key)
             first_item += len(corpus)
             first_passage += corpus.passage_count
-        for kind in ("query", "passage"):
-            sequences = tokenizer(texts[kind], kind)
-            for bucket in length_buckets([len(s) for s in sequences], token_budget):
-                self._batches.append((kind, [sequences[i] for i in bucket], [keys[kind][i] for i in bucket]))
-        self._batches = self._batches[rank::world_size]
+        return cls("held_out", texts, keys, tokenizer, **shares)
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -103,4 +144,4 @@ class ValidationBatches(Dataset[ValidationBatch]):
         kind, sequences, keys = self._batches[index]
         input_ids, mask = pad(sequences, self._pad_id)
         items, passages, languages = torch.tensor(keys, dtype=torch.int64).unbind(1)
-        return ValidationBatch(kind, input_ids, mask, items, passages, languages)
+        return ValidationBatch(self._source, kind, input_ids, mask, items, passages, languages)

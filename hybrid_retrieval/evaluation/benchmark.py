@@ -86,6 +86,38 @@ class Benchmark:
         )
         return place
 
+    def sample(self, questions: int) -> "Benchmark":
+        """About so many questions, spread evenly, in every language that has them, and a share of the pool.
+
+        Kept are the relevant candidates, and of the others the share that is kept of the questions.
+
+        Args:
+            questions: groups of parallel queries.
+        """
+        groups = list(dict.fromkeys(self.query_group))
+        if questions >= len(groups):
+            return self
+        chosen = {groups[i] for i in np.linspace(0, len(groups) - 1, questions).astype(int)}
+        queries = np.array([i for i, group in enumerate(self.query_group) if group in chosen])
+        pairs = np.concatenate([np.arange(*self.relevant_offsets[q : q + 2]) for q in queries])
+        others = np.setdiff1d(np.arange(len(self.candidate_ids)), self.relevant)
+        some = others[np.linspace(0, len(others) - 1, len(others) * questions // len(groups)).astype(int)]
+        candidates = np.union1d(self.relevant[pairs], some)
+        return Benchmark(
+            name=self.name,
+            languages=self.languages,
+            query_ids=[self.query_ids[q] for q in queries],
+            query_texts=[self.query_texts[q] for q in queries],
+            query_group=[self.query_group[q] for q in queries],
+            query_language=self.query_language[queries],
+            candidate_ids=[self.candidate_ids[c] for c in candidates],
+            candidate_texts=[self.candidate_texts[c] for c in candidates],
+            candidate_language=self.candidate_language[candidates],
+            relevant_offsets=np.concatenate([[0], np.cumsum(np.diff(self.relevant_offsets)[queries])]),
+            relevant=np.searchsorted(candidates, self.relevant[pairs]),
+            grades=None if self.grades is None else self.grades[pairs],
+        )
+
     def counts(self) -> dict[str, object]:
         """Queries and candidates of each language and the size of the pool, as in metrics.json."""
 

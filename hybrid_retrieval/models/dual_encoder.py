@@ -10,6 +10,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from hybrid_retrieval.data.collate import EncodedTexts, TrainBatch
 from hybrid_retrieval.data.validation import ValidationBatch
+from hybrid_retrieval.evaluation.benchmark import Benchmark
+from hybrid_retrieval.evaluation.benchmark_metric import BenchmarkRetrieval
 from hybrid_retrieval.evaluation.validation_metric import ParallelRetrieval
 from hybrid_retrieval.losses.info_nce import InfoNCE
 from hybrid_retrieval.losses.validation_loss import ValidationLoss
@@ -29,6 +31,7 @@ class DualEncoder(pl.LightningModule):
         warmup: fraction of the steps over which the learning rate rises from 0.
         decay: "linear" falls to 0 at the last step, "constant" stays.
         total_steps: optimiser steps of the whole run.
+        val_benchmark: a benchmark that validation batches may hold the texts of.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class DualEncoder(pl.LightningModule):
         warmup: float = 0.1,
         decay: str = "linear",
         total_steps: int,
+        val_benchmark: Benchmark | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -52,6 +56,7 @@ class DualEncoder(pl.LightningModule):
         self.total_steps = total_steps
         self.retrieval = ParallelRetrieval()
         self.validation_loss = ValidationLoss(encoder.dimension)
+        self.benchmark = BenchmarkRetrieval(val_benchmark, encoder.dimension) if val_benchmark else None
         self.encoder.train()
 
     def embed(self, texts: EncodedTexts) -> Tensor:
@@ -80,6 +85,9 @@ class DualEncoder(pl.LightningModule):
     def validation_step(self, batch: ValidationBatch, batch_idx: int) -> None:
         """Collect embeddings; everything is computed when the epoch ends, over all ranks."""
         embeddings = self.encoder(batch.input_ids, batch.attention_mask)
+        if batch.source == "benchmark" and self.benchmark is not None:
+            self.benchmark.update(batch.kind, embeddings, batch.item_ids)
+            return
         for metric in (self.retrieval, self.validation_loss):
             metric.update(batch.kind, embeddings, batch.item_ids, batch.passage_ids, batch.languages)
 
@@ -87,11 +95,16 @@ class DualEncoder(pl.LightningModule):
         """Log validation loss and retrieval."""
         self.validation_loss.temperature = float(self.loss.temperature.detach())
         values = {**self.validation_loss.compute(), **self.retrieval.compute()}
-        for name, value in values.items():
+        found = {f"val/{name}": value for name, value in values.items()}
+        if self.benchmark is not None:
+            found |= {f"val_retrieval/{name}": value for name, value in self.benchmark.compute().items()}
+        for name, value in found.items():
             if not torch.isnan(value):
-                self.log(f"val/{name}", value.to(self.device), prog_bar=name in ("loss", "map_multilingual"))
-        self.validation_loss.reset()
-        self.retrieval.reset()
+                shown = name in ("val/loss", "val/map_multilingual", "val_retrieval/map_multilingual")
+                self.log(name, value.to(self.device), prog_bar=shown)
+        for metric in (self.validation_loss, self.retrieval, self.benchmark):
+            if metric is not None:
+                metric.reset()
 
     def configure_optimizers(self) -> Any:
         """AdamW over two parameter groups, with warm-up and decay per step."""

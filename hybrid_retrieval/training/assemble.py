@@ -12,6 +12,7 @@ from hybrid_retrieval.data.datamodule import HybridDataModule
 from hybrid_retrieval.data.open import prepare_data
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.losses.info_nce import InfoNCE
 from hybrid_retrieval.models.backbones import BackboneSpec, load_backbone
 from hybrid_retrieval.models.dual_encoder import DualEncoder
@@ -31,11 +32,12 @@ class Parts:
     model: DualEncoder
 
 
-def assemble(cfg: DictConfig) -> Parts:
+def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
     """Prepare the data, plan the batches and load the backbone, in this order: cheap mistakes show first.
 
     Args:
         cfg: `conf/train.yaml`, checked by `check_options`.
+        val_benchmark: a benchmark to retrieve on at every validation.
 
     Raises:
         UserError: the configuration, the data or the backbone do not fit; the message names the fix.
@@ -64,6 +66,7 @@ def assemble(cfg: DictConfig) -> Parts:
         warmup=optim.warmup,
         decay=optim.decay,
         total_steps=cfg.trainer.max_steps,
+        val_benchmark=val_benchmark,
     )
     data = HybridDataModule(
         plan,
@@ -74,6 +77,7 @@ def assemble(cfg: DictConfig) -> Parts:
         token_budget=cfg.data.token_budget,
         workers=cfg.data.workers,
         validation_limit=cfg.data.validation_limit,
+        val_benchmark=(val_benchmark, encoder.tokenizer) if val_benchmark else None,
     )
     return Parts(plan, train, data, model)
 

@@ -5,6 +5,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.evaluation.metrics import METRICS
 from hybrid_retrieval.sampling.strategies import Strategy, make_strategy
 
 # Metrics that training can watch, and which direction is better.
@@ -16,6 +17,12 @@ MONITORED = {
     "val/map_cross_lingual": "max",
     "val/map_multilingual": "max",
     "val/rank_distance": "min",
+    **{
+        f"val_retrieval/{metric}_{setting}": "max"
+        for metric in METRICS
+        for setting in ("monolingual", "cross_lingual", "multilingual")
+    },
+    "val_retrieval/rank_distance": "min",
 }
 _WHOLE = {
     "seed": 0,
@@ -32,6 +39,7 @@ _WHOLE_OR_NULL = {
     "trainer.val_check_interval": 1,
     "trainer.checkpoint_every_n_steps": 1,
     "trainer.patience": 1,
+    "val_questions": 2,
     "data.max_query_length": 8,
     "data.max_passage_length": 8,
 }
@@ -72,6 +80,11 @@ def check_options(cfg: DictConfig) -> None:
             f"trainer.strategy={cfg.trainer.strategy} is not supported: use trainer.strategy=ddp."
         )
     _check_monitor(cfg.trainer.monitor, cfg.trainer.patience)
+    if str(cfg.trainer.monitor).startswith("val_retrieval/") and cfg.get("val_retrieval") is None:
+        raise UserError(
+            f"trainer.monitor={cfg.trainer.monitor} needs a benchmark to retrieve on at every validation: "
+            "add benchmark@val_retrieval=<name>, for example benchmark@val_retrieval=world_facts_sample."
+        )
     _check_held_out(cfg)
 
 
@@ -90,15 +103,19 @@ def sampling_options(cfg: DictConfig) -> tuple[Strategy, dict[str, float]]:
 
 def _check_held_out(cfg: DictConfig) -> None:
     """A benchmark of held-out rows of the training data must hold out what training does."""
-    benchmark, data = cfg.benchmark, cfg.data
-    if not cfg.evaluate or (benchmark.get("reader"), benchmark.path) != (data.reader, data.path):
-        return
-    if benchmark.validation_fraction != data.validation_fraction:
-        raise UserError(
-            f"benchmark.validation_fraction={benchmark.validation_fraction} differs from "
-            f"data.validation_fraction={data.validation_fraction}, so it would hold rows that were trained "
-            "on. Set both to the same value."
-        )
+    data = cfg.data
+    for name in ("benchmark", "val_retrieval"):
+        benchmark = cfg.get(name)
+        if benchmark is None or (name == "benchmark" and not cfg.evaluate):
+            continue
+        if (benchmark.get("reader"), benchmark.path) != (data.reader, data.path):
+            continue
+        if benchmark.validation_fraction != data.validation_fraction:
+            raise UserError(
+                f"{name}.validation_fraction={benchmark.validation_fraction} differs from "
+                f"data.validation_fraction={data.validation_fraction}, so it would hold rows that were "
+                "trained on. Set both to the same value."
+            )
 
 
 def _number(cfg: DictConfig, name: str, least: float, kind: Any) -> None:

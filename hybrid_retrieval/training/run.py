@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.benchmarks.registry import load_benchmark
 from hybrid_retrieval.evaluation.embedder import EncoderEmbedder
 from hybrid_retrieval.evaluation.evaluate import evaluate
@@ -41,8 +42,8 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path, Path | None]:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     # A wrong benchmark path should show before the training, not after it.
     benchmark = load_benchmark(cfg.benchmark, cfg.paths.cache) if cfg.evaluate else None
-    parts = assemble(cfg)
-    has_validation = bool(parts.data.validation) and cfg.data.validation_limit > 0
+    parts = assemble(cfg, _val_benchmark(cfg))
+    has_validation = bool(parts.data.validation or parts.data.val_benchmark)
     trainer = make_trainer(cfg, run_folder, parts.plan, has_validation=has_validation)
     parts.data.check_world_size(trainer.world_size)
     logger.info("%s", before(cfg, parts, trainer))
@@ -73,6 +74,14 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path, Path | None]:
             (run_folder / "summary.md").write_text(summary(cfg, run, None), encoding="utf-8")
     _finish_loggers(trainer)
     return model_folder, metrics
+
+
+def _val_benchmark(cfg: DictConfig) -> Benchmark | None:
+    """The part of `val_retrieval` that every validation retrieves on."""
+    if cfg.get("val_retrieval") is None:
+        return None
+    benchmark = load_benchmark(cfg.val_retrieval, cfg.paths.cache)
+    return benchmark if cfg.val_questions is None else benchmark.sample(cfg.val_questions)
 
 
 def describe_run(cfg: DictConfig, parts: Parts, steps: int, seconds: float) -> dict[str, Any]:

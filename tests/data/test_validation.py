@@ -47,7 +47,7 @@ def keys(batches: ValidationBatches) -> list[Key]:
 def make(
     corpora: list[ParallelCorpus], tokenizer: TextTokenizer, limit: int, **ranks: int
 ) -> ValidationBatches:
-    return ValidationBatches(
+    return ValidationBatches.of_corpora(
         corpora, ("de", "en", "th"), tokenizer, limit=limit, token_budget=BUDGET, **ranks
     )
 

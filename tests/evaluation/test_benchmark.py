@@ -39,3 +39,34 @@ def test_arrays_that_do_not_fit_are_refused(
     benchmark = random_benchmark(0, complete=True)
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(benchmark, **change(benchmark))
+
+
+@pytest.mark.parametrize("questions", [1, 3, 7, 19])
+def test_a_sample_keeps_whole_questions_their_answers_and_a_share_of_the_pool(questions: int) -> None:
+    whole = random_benchmark(2, languages=3, groups=20, extra=40)
+    sample = whole.sample(questions)
+
+    assert len(set(sample.query_group)) == questions
+    expected = {group: of for group, of in answers(whole).items() if group in set(sample.query_group)}
+    assert answers(sample) == expected
+    others = set(sample.candidate_ids) - {answer for of in expected.values() for answer in of}
+    assert len(others) == 40 * questions // 20
+    assert not others & {answer for of in answers(whole).values() for answer in of}
+    kept = dict(zip(whole.candidate_ids, whole.candidate_texts, strict=True))
+    assert all(kept[i] == text for i, text in zip(sample.candidate_ids, sample.candidate_texts, strict=True))
+
+
+def test_a_sample_of_more_than_there_is_is_the_whole() -> None:
+    whole = random_benchmark(2, groups=6)
+    assert whole.sample(6) is whole
+
+
+def answers(benchmark: Benchmark) -> dict[str, set[str]]:
+    """Ids of the relevant candidates of each group, with the language of each query."""
+    return {
+        group: {
+            benchmark.candidate_ids[c]
+            for c in benchmark.relevant[benchmark.relevant_offsets[q] : benchmark.relevant_offsets[q + 1]]
+        }
+        for q, group in enumerate(benchmark.query_group)
+    }

@@ -65,6 +65,27 @@ def test_run_keeps_the_contract(command: Command, own_data: Path, tmp_path: Path
     assert f"{metrics['multilingual']['map']:.4f}" in summary
 
 
+def test_validation_retrieves_on_a_benchmark_as_evaluate_does(
+    command: Command, own_data: Path, tmp_path: Path
+) -> None:
+    val = [
+        o.replace("benchmark=", "benchmark@val_retrieval=").replace("benchmark.", "val_retrieval.")
+        for o in own_data_overrides(own_data)
+        if o.startswith("benchmark")
+    ]
+    trained(command, own_data, tmp_path / "run", *val, "val_questions=null", "trainer.val_check_interval=2")
+
+    found = metrics_of(tmp_path / "run")
+    last = {
+        setting: list(log_of(tmp_path / "run", f"val_retrieval/map_{setting}").values())[-1]
+        for setting in ("monolingual", "cross_lingual", "multilingual")
+    }
+    assert last == pytest.approx({setting: found[setting]["map"] for setting in last}, abs=1e-6)
+    outcome = command("train", *own_data_overrides(own_data), "trainer.monitor=val_retrieval/map_monolingual")
+    assert outcome.status == 2
+    assert "benchmark@val_retrieval=" in outcome.err
+
+
 def test_model_is_the_same_in_sentence_transformers_and_in_evaluate(
     command: Command, own_data: Path, tmp_path: Path
 ) -> None:

@@ -134,7 +134,9 @@ def test_missing_folder_names_where_the_files_come_from(tmp_path: Path) -> None:
 
 
 def test_unknown_form_of_candidate(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"benchmark\.candidate=paragraph.*one of: sentence"):
+    with pytest.raises(
+        UserError, match=r"benchmark\.candidate=paragraph.*one of: sentence, sentence\+context, context"
+    ):
         xquad_r(tmp_path, candidate="paragraph")
 
 
@@ -161,10 +163,15 @@ def paragraph(content: Any) -> Any:
         (lambda d: paragraph(d).pop("sentences"), r"data\[0\]\.paragraphs\[0\] has no field 'sentences'"),
         (lambda d: paragraph(d).update(sentences="x"), r"paragraphs\[0\]\.sentences is not a list"),
         (lambda d: paragraph(d)["sentences"].append(3), r"sentences\[2\] is not a string"),
+        (lambda d: paragraph(d)["sentences"].__setitem__(1, " \n"), r"sentences\[1\] is empty"),
         (lambda d: paragraph(d)["sentences"].append("x"), r"3 sentences and 2 sentence_breaks"),
         (lambda d: paragraph(d)["sentence_breaks"][0].pop(), r"sentence_breaks\[0\] is not \[start, end\]"),
         (lambda d: paragraph(d)["qas"][0].pop("id"), r"qas\[0\] has no field 'id'"),
         (lambda d: paragraph(d)["qas"][0].update(answers=[]), r"qas\[0\]\.answers is empty"),
+        (
+            lambda d: paragraph(d)["qas"][1].update(answers=[]),
+            r"1 of 3 questions have an answer in no sentence: .q2. \(data.*qas\[1\]\.answers is empty",
+        ),
         (lambda d: paragraph(d)["qas"][1].update(id="q1"), r"question id 'q1' in .* is also in"),
         (
             lambda d: paragraph(d)["qas"][0]["answers"][0].update(answer_start=99),
@@ -179,3 +186,88 @@ def test_malformed_files_name_the_place(tmp_path: Path, damage: Callable[[Any], 
     damage(content)
     with pytest.raises(UserError, match=rf"en\.json: .*{message}"):
         xquad_r(write(tmp_path, en=content))
+
+
+def test_questions_without_an_answer_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    content = document("en", ("q1", "q2", "q3"))
+    for found in content["data"][0]["paragraphs"]:
+        for question in found["qas"]:
+            question["answers"][0]["answer_start"] += 50
+    questions = [{**paragraph(content)["qas"][0], "id": f"more{i}"} for i in range(4)]
+    paragraph(content)["qas"].extend(questions)
+    with pytest.raises(
+        UserError, match=r"7 of 7 questions.*'q1' \(data\S+ is 56,.*'q2' \(.*'more0' \(.*\.\.\. Every answer"
+    ) as refusal:
+        xquad_r(write(tmp_path, en=content))
+    assert "more1" not in str(refusal.value)
+
+
+def test_an_answer_in_the_white_space_before_a_sentence_belongs_to_it(tmp_path: Path) -> None:
+    content = document("en", ("q1", "q2"))
+    paragraph(content)["sentence_breaks"] = [[0, 5], [6, 14]]  # the space between them is in neither
+    paragraph(content)["qas"][0]["answers"][0]["answer_start"] = 5
+    assert relevant_ids(xquad_r(write(tmp_path, en=content)))["en:q1"] == ["en:0:1"]
+
+    paragraph(content)["sentence_breaks"] = [[0, 4], [6, 14]]  # now the full stop is, too
+    paragraph(content)["qas"][0]["answers"][0]["answer_start"] = 4
+    with pytest.raises(UserError, match="1 of 2 questions have an answer in no sentence: 'q1'"):
+        xquad_r(write(tmp_path, en=content))
+
+
+def test_sentence_and_context_is_the_sentence_then_its_paragraph(
+    xquad_r_folder: Path, xquad_r_benchmark: Benchmark
+) -> None:
+    """The sentence comes first, so that truncation never loses it; all else is as for sentences alone."""
+    benchmark = xquad_r(xquad_r_folder, languages=["en", "th"], candidate="sentence+context")
+    alone = xquad_r(xquad_r_folder, languages=["en", "th"])
+    assert benchmark.candidate_ids == alone.candidate_ids
+    assert relevant_ids(benchmark) == relevant_ids(alone)
+    contexts = {
+        f"{code}:{number}": found["context"]
+        for code in ("en", "th")
+        for number, found in enumerate(paragraphs_of(xquad_r_folder / f"{code}.json"))
+    }
+    for identifier, text, sentence in zip(
+        benchmark.candidate_ids, benchmark.candidate_texts, alone.candidate_texts, strict=True
+    ):
+        assert text == f"{sentence} {contexts[identifier.rpartition(':')[0]]}"
+
+
+def test_context_ranks_the_paragraphs(xquad_r_folder: Path, xquad_r_benchmark: Benchmark) -> None:
+    """240 a language; the relevant paragraph is the one that holds the relevant sentence."""
+    benchmark = xquad_r(xquad_r_folder, candidate="context")
+    assert benchmark.counts() == {
+        "queries": dict.fromkeys(CANDIDATES, 1190),
+        "candidates": dict.fromkeys(CANDIDATES, 240),
+        "pool": 11 * 240,
+    }
+    assert benchmark.candidate_texts[:240] == [
+        found["context"] for found in paragraphs_of(xquad_r_folder / "ar.json")
+    ]
+    assert relevant_ids(benchmark) == {
+        query: [identifier.rpartition(":")[0] for identifier in identifiers]
+        for query, identifiers in relevant_ids(xquad_r_benchmark).items()
+    }
+
+
+def test_equal_paragraphs_of_a_language_are_one_candidate(tmp_path: Path) -> None:
+    content = document("en", ("q1", "q2"))
+    again = copy.deepcopy(content["data"][0])
+    again["paragraphs"][0]["qas"] = [{**again["paragraphs"][0]["qas"][0], "id": "q9"}]
+    content["data"].append(again)
+    folder = write(tmp_path, en=content, de=document("de", ("q1",)))
+    benchmark = xquad_r(folder, candidate="context")
+    assert benchmark.candidate_ids == ["de:0", "de:1", "en:0", "en:1"]
+    assert benchmark.candidate_texts == ["Aaaa. Bbbb de.", "Aaaa.", "Aaaa. Bbbb en.", "Aaaa."]
+    assert relevant_ids(benchmark) == {
+        "de:q1": ["de:0", "en:0"],
+        "en:q1": ["de:0", "en:0"],
+        "en:q2": ["en:0"],
+        "en:q9": ["en:0"],
+    }
+    assert xquad_r(folder, languages=["en"]).counts()["pool"] == 6  # as sentences they stay apart
+
+
+def paragraphs_of(path: Path) -> list[Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return [found for article in content["data"] for found in article["paragraphs"]]

@@ -12,7 +12,7 @@ from hybrid_retrieval.errors import UserError
 
 
 @dataclass(frozen=True)
-class _Paragraph:
+class SquadParagraph:
     where: str
     context: str
     label: str | None
@@ -59,7 +59,7 @@ class SquadReader:
         """
         if self._passage_ids is None:
             self._passage_ids = self._link()
-        for paragraph in _paragraphs(self._files[language]):
+        for paragraph in squad_paragraphs(self._files[language]):
             for where, qa in paragraph.questions:
                 row_id = id_field(qa, "id", where)
                 question = text_field(qa, "question", where)
@@ -72,7 +72,7 @@ class SquadReader:
         path = self._files[language]
         found = [
             where.removeprefix(f"{path}: ")
-            for paragraph in _paragraphs(path)
+            for paragraph in squad_paragraphs(path)
             for where, qa in paragraph.questions
             if id_field(qa, "id", where) == row_id
         ]
@@ -83,7 +83,7 @@ class SquadReader:
         chains = _Chains()
         label_at: dict[str, str] = {}
         for path in self._files.values():
-            for paragraph in _paragraphs(path):
+            for paragraph in squad_paragraphs(path):
                 nodes = [f"q{id_field(qa, 'id', where)}" for where, qa in paragraph.questions]
                 if paragraph.label is not None and nodes:
                     nodes.append(f"p{paragraph.label}")
@@ -130,7 +130,12 @@ class _Chains:
         self._parent[self.root(b)] = self.root(a)
 
 
-def _paragraphs(path: Path) -> Iterator[_Paragraph]:
+def squad_paragraphs(path: Path) -> Iterator[SquadParagraph]:
+    """The paragraphs of a file in SQuAD's format, plain or .gz.
+
+    Raises:
+        UserError: the file is missing or malformed.
+    """
     try:
         content = json.loads(read_text(path))
     except json.JSONDecodeError as error:
@@ -147,7 +152,7 @@ def _paragraphs(path: Path) -> Iterator[_Paragraph]:
         for p, item in enumerate(paragraphs):
             where = f"{at_article}.paragraphs[{p}]"
             paragraph = object_of(item, where)
-            yield _Paragraph(
+            yield SquadParagraph(
                 where,
                 text_field(paragraph, "context", where),
                 id_field(paragraph, "paragraph_id", where)

@@ -10,6 +10,7 @@ import pytest
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.embedder import EncoderEmbedder
 from hybrid_retrieval.evaluation.evaluate import evaluate, evaluate_embeddings
+from hybrid_retrieval.evaluation.language_bias.catalogue import BY_QUERY
 from hybrid_retrieval.evaluation.metrics import METRICS
 from hybrid_retrieval.evaluation.results import Results
 
@@ -45,7 +46,7 @@ def test_metrics_json_keeps_the_contract(tmp_path: Path) -> None:
     assert all(list(metrics[setting]) == list(METRICS) for setting in settings)
     assert set(metrics["per_language"]) == {"ar", "de", "en"}
     for of_language in metrics["per_language"].values():
-        assert set(of_language) == {*settings, "rank_distance"}
+        assert set(of_language) == {*settings, *BY_QUERY}
     assert {x: set(row) for x, row in metrics["per_pair"].items()} == {
         "ar": {"de", "en"},
         "de": {"ar", "en"},
@@ -97,7 +98,7 @@ def test_what_nothing_defines_is_null_in_the_file(tmp_path: Path) -> None:
     found = results(languages=1)
     metrics = json.loads(found.write(tmp_path).read_text(encoding="utf-8"))
     assert metrics["cross_lingual"] == dict.fromkeys(METRICS)
-    assert metrics["language_bias"] == {"rank_distance": None}
+    assert metrics["language_bias"] == dict.fromkeys(BY_QUERY)
     assert metrics["monolingual"] == metrics["multilingual"]
     assert (
         pq.read_table(tmp_path / "per_query.parquet")["rank_distance"].null_count == found.per_query.num_rows

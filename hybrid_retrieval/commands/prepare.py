@@ -1,17 +1,70 @@
-"""`hybrid-retrieval prepare`: a data set and a backbone, made ready once."""
+"""`hybrid-retrieval prepare`: a data set, a backbone and benchmarks, made ready once."""
 
 import sys
+from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 from rich.console import Console
+
+from hybrid_retrieval.errors import UserError
 
 
 def run(cfg: DictConfig) -> None:
     """Prepare the data and the backbone that `cfg` (conf/prepare.yaml) names, and say where they lie.
 
+    With `benchmark=`, the files of those benchmarks are fetched, and data and backbone are prepared only when
+    an override names one of them.
+
     Raises:
         UserError: a source is missing, malformed or out of reach.
     """
+    chosen = _overrides()
+    benchmarks = chosen.get("benchmark")
+    if not benchmarks or {"data", "backbone"} & {name.partition(".")[0] for name in chosen}:
+        _prepare_training(cfg)
+    if benchmarks:
+        names = benchmarks if isinstance(benchmarks, list) else [benchmarks]
+        _prepare_benchmarks([str(name) for name in names], cfg)
+
+
+def _overrides() -> dict[str, Any]:
+    """The values of the overrides on the command line; a list of benchmarks is not in the configuration."""
+    task = list(HydraConfig.get().overrides.task)
+    return {o.key_or_group: o.value() for o in OverridesParser.create().parse_overrides(task)}
+
+
+def _prepare_benchmarks(names: list[str], cfg: DictConfig) -> None:
+    from hybrid_retrieval.evaluation.sources.catalogue import find_source  # noqa: PLC0415
+    from hybrid_retrieval.evaluation.sources.prepared import (  # noqa: PLC0415
+        benchmarks_root,
+        get_by_hand,
+        prepare_benchmark,
+    )
+
+    root = benchmarks_root(cfg.paths.cache, cfg.paths.benchmarks)
+    by_hand = []
+    for name in dict.fromkeys(names):
+        source = find_source(name)
+        if source is None:
+            sys.stdout.write(f"{name} is read from a data set (data=...): it has no files of its own\n")
+        elif source.files:
+            folder = prepare_benchmark(source, root, _say)
+            sys.stdout.write(f"{name}: {source.contents}\n{folder}\n")
+        else:
+            by_hand.append(get_by_hand(source, root / name))
+    if by_hand:
+        raise UserError(" ".join(by_hand))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _prepare_training(cfg: DictConfig) -> None:
+    """Prepare a data set and a backbone, reusing what is ready."""
     from hybrid_retrieval.data.open import prepare_data  # noqa: PLC0415
     from hybrid_retrieval.data.parallel import SPLITS, ParallelCorpus  # noqa: PLC0415
     from hybrid_retrieval.models.backbones import prepare_backbone  # noqa: PLC0415

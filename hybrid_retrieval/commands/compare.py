@@ -1,4 +1,4 @@
-"""`hybrid-retrieval compare`: one table, one page and one picture from many runs."""
+"""`hybrid-retrieval compare`: tables, a page and a picture from many runs, on one benchmark or several."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,19 @@ from rich.markup import escape
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.reporting.comparison import compare_runs
+from hybrid_retrieval.reporting.console import console_table
+from hybrid_retrieval.reporting.csv_tables import csv_table, differences_csv
 from hybrid_retrieval.reporting.figures import write_picture
 from hybrid_retrieval.reporting.html import report
+from hybrid_retrieval.reporting.latex import latex
+from hybrid_retrieval.reporting.markdown import markdown
 from hybrid_retrieval.reporting.summary import summary_sentences
-from hybrid_retrieval.reporting.tables import console_table, csv_table, markdown
+
+PICTURE = "comparison.png"
 
 
 def run(cfg: DictConfig) -> None:
-    """Write comparison.md, comparison.csv, comparison.png and report.html, and print the table.
+    """Write comparison.md, .csv, .tex and .png, differences.csv and report.html, and print the tables.
 
     Args:
         cfg: `conf/compare.yaml`: `runs` (folders), `out` (folder, None for the default), `metric`,
@@ -31,30 +36,33 @@ def run(cfg: DictConfig) -> None:
         raise UserError(
             "compare: no run folder given. Use: hybrid-retrieval compare <run folders or a multirun folder>"
         )
-    comparison = compare_runs(
+    comparisons = compare_runs(
         folders,
-        metric=cfg.get("metric", "map"),
+        metric=cfg.get("metric"),
         baseline=cfg.get("baseline", "x_x_mono"),
         benchmark=cfg.get("benchmark_name"),
         paper=cfg.get("paper", False),
     )
     texts = {
-        "comparison.md": markdown(comparison),
-        "comparison.csv": csv_table(comparison),
-        "report.html": report(comparison),
+        "comparison.md": markdown(comparisons),
+        "comparison.csv": csv_table(comparisons),
+        "differences.csv": differences_csv(comparisons),
+        "comparison.tex": latex(comparisons),
+        "report.html": report(comparisons),
     }
     out = _output_folder(cfg.get("out"), folders)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         _write(out / name, text)
-    write_picture(comparison, out / "comparison.png")
+    write_picture(comparisons, out / PICTURE)
     console = Console()
-    console.print(console_table(comparison))
-    console.print(escape(" ".join(summary_sentences(comparison))))
-    for note in comparison.caveats():
-        console.print(escape(note), style="yellow")
-    console.print()
-    for name in (*texts, "comparison.png"):
+    for comparison in comparisons:
+        console.print(console_table(comparison))
+        console.print(escape(" ".join(summary_sentences(comparison))))
+        for note in comparison.caveats():
+            console.print(escape(note), style="yellow")
+        console.print()
+    for name in (*texts, PICTURE):
         console.print(str(out / name), soft_wrap=True, highlight=False, markup=False)
 
 

@@ -1,31 +1,30 @@
 """The charts of the report: which numbers go into which panel."""
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from hybrid_retrieval.reporting.columns import (
+    RANK_DISTANCE_COLUMN,
+    SETTING_WORDS,
+    Column,
+    language_value,
+    metric_name,
+    value,
+)
 from hybrid_retrieval.reporting.comparison import Comparison
 from hybrid_retrieval.reporting.experiments import Experiment
 from hybrid_retrieval.reporting.heat_maps import difference, difference_map, heat_map, pair_values
 from hybrid_retrieval.reporting.language_names import language_name
-from hybrid_retrieval.reporting.runs import SETTINGS, STRATEGY_ORDER, Run
-from hybrid_retrieval.reporting.statistics import (
-    RANK_DISTANCE,
-    RANK_DISTANCE_COLUMN,
-    SETTING_WORDS,
-    Column,
-    metric_name,
-    summarise,
-    summary,
-    value,
-)
-from hybrid_retrieval.reporting.svg import Line, Mark, bar_panel, dot_panel, line_panel, row_panel
+from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, Run
+from hybrid_retrieval.reporting.statistics import summarise_all
+from hybrid_retrieval.reporting.svg import Line, Mark, Row, dot_panel, line_panel, row_panel
 from hybrid_retrieval.reporting.training_curves import CURVES, Curve, thinned
 
 Training = Mapping[Run, Mapping[str, Curve]]
 """What each trained run logged: columns of train_metrics.csv."""
 
 _VARIANTS = 6
+_LEAST_FILLED = 0.5
 
 
 def style(comparison: Comparison, experiment: Experiment) -> str:
@@ -47,52 +46,57 @@ def legend(comparison: Comparison, experiments: Sequence[Experiment]) -> str:
 def setting_panels(comparison: Comparison) -> str:
     """The metric by strategy, one panel a setting."""
     panels = []
-    for setting in SETTINGS:
-        column = Column(setting, comparison.metric)
-        marks = [_mark(comparison, e, column) for e in comparison.experiments]
-        title = f"{SETTING_WORDS[setting].capitalize()} {metric_name(comparison.metric)}"
+    for column in comparison.main:
+        marks = [experiment_mark(comparison, e, column) for e in comparison.experiments]
+        title = f"{SETTING_WORDS[column.setting].capitalize()} {metric_name(comparison.metric)}"
         panels.append(dot_panel(title, "higher is better; axis does not start at 0", marks, column.digits))
     return panel_grid(panels)
 
 
-def rank_distance_panel(comparison: Comparison) -> str:
-    """Rank distance by strategy."""
-    marks = [_mark(comparison, e, RANK_DISTANCE_COLUMN) for e in comparison.experiments]
-    return panel_grid([bar_panel("Rank distance", "in ranks; lower is better", marks, 1)])
-
-
 def language_panels(comparison: Comparison) -> str:
     """Every language with a dot for each experiment, trained languages before the others."""
-    trained = {language for e in comparison.trained for language in e.train_languages}
-    ordered = sorted(comparison.languages, key=lambda code: (code not in trained, language_name(code)))
+    if len(comparison.languages) < 2:
+        return ""
     panels = []
-    columns = [Column(setting, comparison.metric) for setting in SETTINGS] + [RANK_DISTANCE_COLUMN]
-    for column in columns:
+    for column in (*comparison.main, RANK_DISTANCE_COLUMN):
         rows = [
-            (
-                language_name(language),
-                language in trained,
+            Row(
+                name,
+                section,
                 [_language_mark(comparison, e, language, column) for e in comparison.experiments],
             )
-            for language in ordered
+            for language, name, section in in_order(comparison)
         ]
+        if not any(mark.mean is not None for row in rows for mark in row.marks):
+            continue
         if column == RANK_DISTANCE_COLUMN:
             title, note = "Rank distance by language of the query", "in ranks; lower is better"
         else:
-            title = (
-                f"{SETTING_WORDS[column.setting].capitalize()} {metric_name(comparison.metric)} by language"
-            )
+            title = f"{SETTING_WORDS[column.setting].capitalize()} {metric_name(column.metric)} by language"
             note = "higher is better; axis does not start at 0"
         panels.append(row_panel(title, note, rows, column.digits))
     return panel_grid(panels)
 
 
+def in_order(comparison: Comparison) -> list[tuple[str, str, str]]:
+    """The languages as (code, name, section): those that were trained on before the others."""
+    trained = {language for e in comparison.trained for language in e.train_languages}
+    ordered = sorted(comparison.languages, key=lambda code: (code not in trained, language_name(code)))
+    return [
+        (code, language_name(code), "trained on" if code in trained else "never trained on")
+        for code in ordered
+    ]
+
+
 def heat_map_panels(comparison: Comparison, baseline: Experiment | None) -> str:
-    """Query language by document language for every experiment, on one colour scale."""
+    """Query language by document language for every experiment, on one colour scale.
+
+    "" for a benchmark that has few of the pairs, such as one without a cross-lingual setting.
+    """
     languages = comparison.languages
     values = {e.label: pair_values(e, languages, comparison.metric) for e in comparison.experiments}
     everything = [v for found in values.values() for v in found.values()]
-    if not everything:
+    if len(everything) < _LEAST_FILLED * len(comparison.experiments) * len(languages) ** 2:
         return ""
     low, high = min(everything), max(everything)
     note = f"{metric_name(comparison.metric)} × 100, from {low * 100:.0f} (dark) to {high * 100:.0f} (light)"
@@ -134,28 +138,22 @@ def curve_panels(comparison: Comparison, training: Training) -> str:
     return panel_grid(panels)
 
 
-def _mark(comparison: Comparison, experiment: Experiment, column: Column) -> Mark:
-    found = summary(experiment, column)
-    points = tuple(v for run in experiment.runs if (v := value(run, column)) is not None)
+def experiment_mark(comparison: Comparison, experiment: Experiment, column: Column) -> Mark:
+    """An experiment in one column."""
+    return seeds_mark(comparison, experiment, [value(run, column) for run in experiment.runs])
+
+
+def seeds_mark(comparison: Comparison, experiment: Experiment, values: Sequence[float | None]) -> Mark:
+    """An experiment with the values of its seeds; without a mean unless every seed has one."""
+    found = summarise_all(values)
     mean, std = (found.mean, found.std) if found is not None else (None, None)
+    points = tuple(v for v in values if v is not None)
     return Mark(experiment.label, style(comparison, experiment), mean, std, points)
 
 
 def _language_mark(comparison: Comparison, experiment: Experiment, language: str, column: Column) -> Mark:
-    found = [_language_value(run, language, column) for run in experiment.runs]
-    present = tuple(v for v in found if v is not None and math.isfinite(v))
-    total = summarise(present) if present and len(present) == len(found) else None
-    mean, std = (total.mean, total.std) if total is not None else (None, None)
-    return Mark(experiment.label, style(comparison, experiment), mean, std, present)
-
-
-def _language_value(run: Run, language: str, column: Column) -> float | None:
-    measured = run.metrics["per_language"].get(language, {})
-    if column.metric == RANK_DISTANCE:
-        found = measured.get(RANK_DISTANCE)
-    else:
-        found = measured.get(column.setting, {}).get(column.metric)
-    return None if found is None else float(found)
+    values = [language_value(run, language, column) for run in experiment.runs]
+    return seeds_mark(comparison, experiment, values)
 
 
 def panel_grid(panels: Sequence[str]) -> str:

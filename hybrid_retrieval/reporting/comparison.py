@@ -6,12 +6,27 @@ from pathlib import Path
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.results import PER_QUERY_FILE
-from hybrid_retrieval.reporting.differences import Difference, choose_pairs, paired_differences
+from hybrid_retrieval.reporting.columns import (
+    DECOMPOSITION,
+    RANK_DISTANCE_COLUMN,
+    Column,
+    bias_columns,
+    choose_metric,
+    further_columns,
+    main_columns,
+)
+from hybrid_retrieval.reporting.differences import (
+    DEFAULT_BASELINE,
+    Difference,
+    Pair,
+    choose_pairs,
+    paired_units,
+    run_tests,
+)
 from hybrid_retrieval.reporting.experiments import Experiment, group_runs
 from hybrid_retrieval.reporting.paper import PaperRow, paper_rows
 from hybrid_retrieval.reporting.per_query import has_per_query
-from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, UNTRAINED, Run, find_runs
-from hybrid_retrieval.reporting.statistics import check_metric
+from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, UNTRAINED, Run, by_benchmark, find_runs
 
 
 @dataclass(frozen=True)
@@ -20,17 +35,27 @@ class Comparison:
 
     Attributes:
         experiments: ordered by strategy, untrained first.
-        metric: the metric of the three main columns, a key of metrics.json such as "map".
-        differences: all the tests made; Holm's correction runs over exactly these.
+        metric: the metric of the main columns, a key of metrics.json such as "map".
+        main: that metric in every setting the benchmark has.
+        further: more metrics to show, such as R@1 and R@10.
+        bias: every measure of language bias that the runs hold.
+        differences: the tests made on this benchmark.
+        tests: number of tests that Holm's correction ran over, on all benchmarks compared together.
         untested: labels of the experiments that have no per-query results, and so no tests.
         paper: published rows to show beside ours.
+        remark: what became of the metric asked for; "" for nothing to say.
     """
 
     experiments: tuple[Experiment, ...]
     metric: str
+    main: tuple[Column, ...]
+    further: tuple[Column, ...]
+    bias: tuple[Column, ...]
     differences: tuple[Difference, ...]
+    tests: int
     untested: tuple[str, ...]
     paper: tuple[PaperRow, ...]
+    remark: str = ""
 
     @property
     def benchmark(self) -> str:
@@ -43,6 +68,11 @@ class Comparison:
         return self.experiments[0].runs[0]
 
     @property
+    def runs(self) -> list[Run]:
+        """The runs of all experiments."""
+        return [run for e in self.experiments for run in e.runs]
+
+    @property
     def languages(self) -> list[str]:
         """Languages of the benchmark."""
         return sorted(self.first.metrics["per_language"])
@@ -52,15 +82,32 @@ class Comparison:
         """The experiments that were trained by us."""
         return [e for e in self.experiments if e.strategy != UNTRAINED]
 
+    @property
+    def table(self) -> list[Column]:
+        """Columns of the main table: the metrics, then rank distance where it is defined."""
+        return [*self.main, *self.further, *(c for c in self.bias if c == RANK_DISTANCE_COLUMN)]
+
+    @property
+    def bias_table(self) -> list[Column]:
+        """Columns of the table of language bias."""
+        return [c for c in self.bias if c.metric not in DECOMPOSITION]
+
+    @property
+    def decomposition(self) -> list[Column]:
+        """Shares of the four kinds of first candidate; none unless all four are there."""
+        found = {c.metric: c for c in self.bias if c.metric in DECOMPOSITION}
+        return [found[key] for key in DECOMPOSITION] if len(found) == len(DECOMPOSITION) else []
+
     def counts_words(self) -> str:
         """For instance "13,090 queries in 11 languages, 13,014 candidates"."""
         counts = self.first.metrics["counts"]
-        queries = sum(counts["queries"].values())
-        return f"{queries:,} queries in {len(counts['queries'])} languages, {counts['pool']:,} candidates"
+        languages = len(counts["queries"])
+        text = f"{sum(counts['queries'].values()):,} queries in {languages} language{'s'[: languages - 1]}"
+        return f"{text}, {counts['pool']:,} candidates" if counts.get("pool") else text
 
     def caveats(self) -> list[str]:
         """What a reader must know before believing the table, in words."""
-        notes = []
+        notes = [self.remark] if self.remark else []
         if self.untested:
             notes.append(
                 f"Not tested for significance, for want of {PER_QUERY_FILE}: {', '.join(self.untested)}."
@@ -78,16 +125,17 @@ class Comparison:
 def compare_runs(
     folders: Sequence[Path],
     *,
-    metric: str = "map",
-    baseline: str = "x_x_mono",
+    metric: str | None = None,
+    baseline: str = DEFAULT_BASELINE,
     benchmark: str | None = None,
     paper: bool = False,
-) -> Comparison:
-    """Read, group and test runs.
+) -> tuple[Comparison, ...]:
+    """Read, group and test runs: one comparison a benchmark, by name; one correction of Holm's over all.
 
     Args:
         folders: run folders or folders of runs.
-        metric: of the three main columns, a key of metrics.json.
+        metric: of the main columns, a key of metrics.json; None for each benchmark's usual one. A benchmark
+            that lacks it shows its usual one, if another benchmark has it.
         baseline: the strategy the others are tested against.
         benchmark: leave runs on other benchmarks out.
         paper: put the published rows beside ours, where the paper reports the benchmark and metric.
@@ -97,12 +145,70 @@ def compare_runs(
     """
     if baseline not in STRATEGY_ORDER:
         raise UserError(f"baseline={baseline}: no such strategy. Choose one of {', '.join(STRATEGY_ORDER)}.")
-    experiments = group_runs(find_runs(folders, benchmark))
-    check_metric([run for experiment in experiments for run in experiment.runs], metric)
-    return Comparison(
-        experiments=tuple(experiments),
-        metric=metric,
-        differences=tuple(paired_differences(choose_pairs(experiments, baseline), metric)),
-        untested=tuple(e.label for e in experiments if not has_per_query(e.runs)),
-        paper=paper_rows(experiments[0].runs[0].benchmark) if paper and metric == "map" else (),
+    groups = by_benchmark(find_runs(folders, benchmark))
+    strategies = list(dict.fromkeys(run.strategy for group in groups for run in group))
+    if baseline not in {*strategies, DEFAULT_BASELINE}:
+        raise UserError(
+            f"baseline={baseline}: no run of it. The strategies found are {', '.join(strategies)}."
+        )
+    parts = [
+        _Part.of(runs, chosen, remark, baseline)
+        for runs, (chosen, remark) in zip(groups, _metrics(groups, metric), strict=True)
+    ]
+    tested = iter(run_tests([pair for part in parts for pair in part.pairs]))
+    tests = sum(len(part.pairs) for part in parts)
+    return tuple(
+        Comparison(
+            experiments=tuple(part.experiments),
+            metric=part.metric,
+            main=tuple(part.main),
+            further=tuple(part.further),
+            bias=tuple(part.bias),
+            differences=tuple(next(tested) for _ in part.pairs),
+            tests=tests,
+            untested=tuple(e.label for e in part.experiments if not has_per_query(e.runs)),
+            paper=paper_rows(part.experiments[0].runs[0].benchmark, part.main) if paper else (),
+            remark=part.remark,
+        )
+        for part in parts
     )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One benchmark before its tests."""
+
+    experiments: list[Experiment]
+    metric: str
+    remark: str
+    main: list[Column]
+    further: list[Column]
+    bias: list[Column]
+    pairs: list[Pair]
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], metric: str, remark: str, baseline: str) -> "_Part":
+        experiments = group_runs(runs)
+        main, bias = main_columns(runs, metric), bias_columns(runs)
+        pairs = paired_units(
+            choose_pairs(experiments, baseline), [*main, *(c for c in bias if c.metric not in DECOMPOSITION)]
+        )
+        return cls(experiments, metric, remark, main, further_columns(runs, metric), bias, pairs)
+
+
+def _metrics(groups: Sequence[Sequence[Run]], wanted: str | None) -> list[tuple[str, str]]:
+    """The metric of each benchmark, and a remark where it is not the one wanted."""
+    chosen: list[tuple[str, str]] = []
+    missed: list[UserError] = []
+    for runs in groups:
+        try:
+            chosen.append((choose_metric(runs, wanted), ""))
+        except UserError as error:
+            if wanted is None:
+                raise
+            missed.append(error)
+            usual = choose_metric(runs, None)
+            chosen.append((usual, f"{runs[0].benchmark} has no {wanted}; {usual} is shown instead."))
+    if len(missed) == len(groups):
+        raise missed[0]
+    return chosen

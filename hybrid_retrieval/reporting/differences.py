@@ -1,4 +1,4 @@
-"""Which differences between experiments are significant: paired tests over queries, and their wording."""
+"""Which differences between experiments are significant: paired tests over questions."""
 
 import math
 from collections.abc import Sequence
@@ -8,21 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybrid_retrieval.errors import UserError
-from hybrid_retrieval.evaluation.significance import bootstrap_interval, holm, paired_randomisation_test
+from hybrid_retrieval.evaluation.significance import bootstrap, effect_size, holm, randomisation_test
+from hybrid_retrieval.reporting.columns import Column
 from hybrid_retrieval.reporting.experiments import Experiment
-from hybrid_retrieval.reporting.per_query import MEASURES, PerQuery, read_per_query
+from hybrid_retrieval.reporting.per_query import PerQuery, read_per_query
 from hybrid_retrieval.reporting.runs import UNTRAINED
-from hybrid_retrieval.reporting.statistics import (
-    RANK_DISTANCE,
-    RANK_DISTANCE_COLUMN,
-    SETTING_WORDS,
-    Column,
-    metric_name,
-    summary,
-)
+from hybrid_retrieval.reporting.statistics import summary
 
 SIGNIFICANCE_LEVEL = 0.05
-SAMPLES = 10_000
+DEFAULT_BASELINE = "x_x_mono"
+_SAMPLES, _SAMPLES_A_TEST = 10_000, 100
+_TIE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -30,30 +26,42 @@ class Difference:
     """One tested difference: experiment minus baseline, macro-averaged over languages.
 
     Attributes:
-        measure: one of `MEASURES`: the metric in a setting, or rank distance.
-        metric: a key of metrics.json such as "map"; "rank_distance" where that is the measure.
-        difference: mean difference; in the metric's unit (0 to 1), or ranks.
+        column: what was compared.
+        difference: mean difference, in the unit of the column.
         low, high: ends of the 95 % bootstrap interval, not corrected for the number of comparisons.
-        p: two-sided p of the paired randomisation test.
-        adjusted_p: p after Holm's correction over all the differences tested together.
+        p, bootstrap_p: two-sided p of the paired randomisation test and of the bootstrap test.
+        adjusted_p, adjusted_bootstrap_p: after Holm's correction over all the differences tested together.
+        effect_size: Cohen's d_z over questions; NaN where all differences are equal.
+        units: number of questions; a question and its translations are one.
+        units_higher, units_lower: on how many of them the experiment has the higher or the lower value.
         seed_error: standard error of the difference over seeds; None if an experiment has one seed only.
     """
 
     experiment: str
     baseline: str
-    measure: str
-    metric: str
+    column: Column
     difference: float
     low: float
     high: float
     p: float
+    bootstrap_p: float
     adjusted_p: float
+    adjusted_bootstrap_p: float
+    effect_size: float
+    units: int
+    units_higher: int
+    units_lower: int
     seed_error: float | None
 
     @property
     def significant(self) -> bool:
-        """Whether the queries are enough to tell the experiments apart."""
+        """Whether the questions are enough to tell the experiments apart, by the randomisation test."""
         return self.adjusted_p < SIGNIFICANCE_LEVEL
+
+    @property
+    def tests_agree(self) -> bool:
+        """Whether the bootstrap test comes to the same verdict."""
+        return self.significant == (self.adjusted_bootstrap_p < SIGNIFICANCE_LEVEL)
 
     @property
     def within_seed_spread(self) -> bool:
@@ -63,24 +71,47 @@ class Difference:
     @property
     def better(self) -> bool:
         """Whether the difference is in the direction wanted: a higher metric, a lower rank distance."""
-        return self.difference < 0 if self.measure == RANK_DISTANCE else self.difference > 0
+        return self.difference < 0 if self.column.higher_is_better is False else self.difference > 0
+
+    @property
+    def wins(self) -> int:
+        """Questions on which the experiment is better."""
+        return self.units_lower if self.column.higher_is_better is False else self.units_higher
+
+    @property
+    def losses(self) -> int:
+        """Questions on which the experiment is worse."""
+        return self.units_higher if self.column.higher_is_better is False else self.units_lower
+
+    @property
+    def ties(self) -> int:
+        """Questions on which the two are equal."""
+        return self.units - self.units_higher - self.units_lower
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two experiments to be compared on one column.
+
+    Attributes:
+        units: float64 (questions,), differences whose mean is that of the macro averages over languages.
+    """
+
+    experiment: Experiment
+    baseline: Experiment
+    column: Column
+    units: NDArray[np.float64]
 
 
 def choose_pairs(experiments: Sequence[Experiment], baseline: str) -> list[tuple[Experiment, Experiment]]:
     """The comparisons to make: each experiment with its baseline, and hybrid with its cross-lingual parent.
 
     The baseline of an experiment shares its recipe (backbone, data, steps, ...). The untrained backbone is
-    compared with a baseline trained from it.
-
-    Raises:
-        UserError: no experiment has the baseline strategy.
+    compared with a baseline trained from it. Where no experiment has the baseline strategy, the first trained
+    one takes its place.
     """
     strategies = [e.strategy for e in experiments]
     if baseline not in strategies:
-        if baseline != "x_x_mono":
-            raise UserError(
-                f"baseline={baseline}: no run of it. The strategies found are {', '.join(strategies)}."
-            )
         trained = [strategy for strategy in strategies if strategy != UNTRAINED]
         baseline = trained[0] if trained else UNTRAINED
     pairs = []
@@ -95,30 +126,26 @@ def choose_pairs(experiments: Sequence[Experiment], baseline: str) -> list[tuple
     return pairs
 
 
-def paired_differences(
-    pairs: Sequence[tuple[Experiment, Experiment]], metric: str, *, samples: int = SAMPLES, seed: int = 0
-) -> list[Difference]:
-    """Test every pair on a metric in each setting and on rank distance.
+def paired_units(pairs: Sequence[tuple[Experiment, Experiment]], columns: Sequence[Column]) -> list[Pair]:
+    """Differences per question of every pair in every column that both have per-query values of.
 
     A query's value is its mean over the experiment's seeds. The translations of one question rise and fall
-    together, so the unit of the test is the question with all its translations, weighted so that the mean
-    over units is the macro average over languages. Holm's correction runs over all the tests of the call.
+    together, so the unit is the question with all its translations.
 
     Args:
         pairs: (experiment, baseline); runs without per_query.parquet are left out.
-        metric: a key of metrics.json; "map" is the average precision of each query.
-        samples: random sign flips and bootstrap samples.
-        seed: of both.
+        columns: what to compare; those without a better direction are left out.
 
     Raises:
         UserError: two runs hold different queries.
     """
+    directed = [c for c in columns if c.higher_is_better is not None]
     tables: dict[str, PerQuery] = {}
     for experiment in {e.label: e for pair in pairs for e in pair}.values():
-        table = read_per_query(experiment.runs, metric)
+        table = read_per_query(experiment.runs, directed)
         if table is not None:
             tables[experiment.label] = table
-    tested: list[tuple[str, str, str, str, float, float, float, float]] = []
+    found = []
     for experiment, rival in pairs:
         if experiment.label not in tables or rival.label not in tables:
             continue
@@ -128,73 +155,70 @@ def paired_differences(
                 f"{experiment.runs[0].folder} and {rival.runs[0].folder} hold different queries in "
                 "per_query.parquet. Evaluate both on the same benchmark."
             )
-        for measure in MEASURES:
-            units = unit_differences(ours, theirs, measure)
-            if not len(units):
-                continue
-            none = np.zeros_like(units)
-            p = paired_randomisation_test(units, none, resamples=samples, seed=seed)
-            low, high = bootstrap_interval(units, none, resamples=samples, seed=seed)
-            name = RANK_DISTANCE if measure == RANK_DISTANCE else metric
-            tested.append((experiment.label, rival.label, measure, name, float(units.mean()), low, high, p))
-    if not tested:
-        return []
-    adjusted = holm(np.array([row[-1] for row in tested]))
-    by_label = {e.label: e for pair in pairs for e in pair}
-    return [
-        Difference(*row, float(p), _seed_error(by_label[row[0]], by_label[row[1]], row[2], row[3]))
-        for row, p in zip(tested, adjusted, strict=True)
-    ]
+        for column in directed:
+            if column in ours.values and column in theirs.values:
+                units = unit_differences(ours, theirs, column)
+                if len(units):
+                    found.append(Pair(experiment, rival, column, units))
+    return found
 
 
-def unit_differences(ours: PerQuery, theirs: PerQuery, measure: str) -> NDArray[np.float64]:
-    """Differences per question, (questions,) float64, with the macro average over languages as their mean."""
-    difference = ours.values[measure] - theirs.values[measure]
+def unit_differences(ours: PerQuery, theirs: PerQuery, column: Column) -> NDArray[np.float64]:
+    """Differences per question, (questions,) float64, whose mean is the difference of the macro averages.
+
+    A cross-lingual value of a query is its mean over the other languages. Where some questions lack some
+    languages (MLQA-R) this is not exactly the mean over pairs of languages that metrics.json holds.
+    """
+    difference = ours.values[column] - theirs.values[column]
     defined = np.isfinite(difference)
     if not defined.any():
         return np.empty(0)
-    _, language = np.unique(ours.language[defined], return_inverse=True)
+    _, stratum = np.unique(ours.stratum[defined], return_inverse=True)
     _, unit = np.unique(ours.group[defined], return_inverse=True)
-    queries = np.bincount(language)
-    weighted = difference[defined] / (len(queries) * queries[language])
+    queries = np.bincount(stratum)
+    weighted = difference[defined] / (len(queries) * queries[stratum])
     sums = np.bincount(unit, weights=weighted)
     return np.asarray(sums * len(sums), dtype=np.float64)
 
 
-def verdict(d: Difference) -> str:
-    """What the tests say, in words."""
-    if not d.significant:
-        return "not significant"
-    told = f"significantly {'better' if d.better else 'worse'}"
-    return f"{told} on these queries, but within the spread of seeds" if d.within_seed_spread else told
+def resamples_for(tests: int) -> int:
+    """Resamples of each test: enough for the smallest p-value to stay small after Holm's correction."""
+    return max(_SAMPLES, _SAMPLES_A_TEST * tests)
 
 
-def words(d: Difference) -> str:
-    """One line, for instance "hybrid vs x_x_mono, cross-lingual mAP: +0.0310, significantly better (...)"."""
-    interval = f"95 % interval {format_change(d, d.low)} to {format_change(d, d.high)}"
-    return (
-        f"{d.experiment} vs {d.baseline}, {measure_words(d)}: {format_change(d, d.difference)}, {verdict(d)} "
-        f"({interval}; {p_words(d.adjusted_p)} after Holm)"
-    )
-
-
-def measure_words(d: Difference) -> str:
-    """What was compared: "cross-lingual mAP" or "rank distance"."""
-    if d.measure == RANK_DISTANCE:
-        return "rank distance"
-    return f"{SETTING_WORDS[d.measure]} {metric_name(d.metric)}"
-
-
-def format_change(d: Difference, change: float) -> str:
-    """A change with its sign, in the digits of the measure."""
-    return f"{change:+.1f}" if d.measure == RANK_DISTANCE else f"{change:+.4f}"
-
-
-def p_words(p: float) -> str:
-    """A p-value as it is written: "p < 0.001" or "p = 0.032"."""
-    if math.isnan(p):
-        return "p undefined"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+def run_tests(pairs: Sequence[Pair], *, seed: int = 0) -> list[Difference]:
+    """Test every pair, in the order given; Holm's correction runs over all of them."""
+    if not pairs:
+        return []
+    resamples = resamples_for(len(pairs))
+    raw = np.empty((len(pairs), 5))
+    for length in {len(pair.units) for pair in pairs}:
+        rows = [row for row, pair in enumerate(pairs) if len(pair.units) == length]
+        units = np.stack([pairs[row].units for row in rows], axis=1)
+        drawn = bootstrap(units, resamples=resamples, seed=seed)
+        p = randomisation_test(units, resamples=resamples, seed=seed)
+        raw[rows] = np.stack([drawn.low, drawn.high, p, drawn.p, effect_size(units)], axis=1)
+    adjusted, adjusted_bootstrap = holm(raw[:, 2]), holm(raw[:, 3])
+    return [
+        Difference(
+            experiment=pair.experiment.label,
+            baseline=pair.baseline.label,
+            column=pair.column,
+            difference=float(pair.units.mean()),
+            low=float(low),
+            high=float(high),
+            p=float(p),
+            bootstrap_p=float(bootstrap_p),
+            adjusted_p=float(adjusted[row]),
+            adjusted_bootstrap_p=float(adjusted_bootstrap[row]),
+            effect_size=float(effect),
+            units=len(pair.units),
+            units_higher=int((pair.units > _TIE).sum()),
+            units_lower=int((pair.units < -_TIE).sum()),
+            seed_error=_seed_error(pair),
+        )
+        for row, (pair, (low, high, p, bootstrap_p, effect)) in enumerate(zip(pairs, raw, strict=True))
+    ]
 
 
 def partner(experiment: Experiment, experiments: Sequence[Experiment], strategy: str) -> Experiment | None:
@@ -209,13 +233,12 @@ def partner(experiment: Experiment, experiments: Sequence[Experiment], strategy:
     return same[0] if len(same) == 1 else None
 
 
-def _seed_error(ours: Experiment, theirs: Experiment, measure: str, metric: str) -> float | None:
-    column = RANK_DISTANCE_COLUMN if measure == RANK_DISTANCE else Column(measure, metric)
+def _seed_error(pair: Pair) -> float | None:
     variance = 0.0
-    for experiment in (ours, theirs):
+    for experiment in (pair.experiment, pair.baseline):
         if experiment.strategy == UNTRAINED:
             continue
-        found = summary(experiment, column)
+        found = summary(experiment, pair.column)
         if found is None or found.std is None:
             return None
         variance += found.std**2 / found.n

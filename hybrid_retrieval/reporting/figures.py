@@ -1,23 +1,23 @@
 """The comparison as a picture for a README: the metric by strategy, and rank distance."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from hybrid_retrieval.reporting.comparison import Comparison
-from hybrid_retrieval.reporting.runs import SETTINGS
-from hybrid_retrieval.reporting.statistics import (
+from hybrid_retrieval.reporting.columns import (
     RANK_DISTANCE_COLUMN,
     SETTING_WORDS,
-    Column,
     metric_name,
-    summary,
     value,
 )
+from hybrid_retrieval.reporting.comparison import Comparison
+from hybrid_retrieval.reporting.statistics import summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
 
 # Okabe and Ito's palette, for readers with colour-vision deficiencies; the hues of the report.
 COLOURS = {
@@ -25,25 +25,20 @@ COLOURS = {
     "hybrid": "#009e73",
 }  # fmt: skip
 _OTHER = "#5c4fa3"
+_MARKERS = {"monolingual": "o", "cross_lingual": "s", "multilingual": "D"}
 
 
-def write_picture(comparison: Comparison, file: Path) -> None:
-    """Write the picture as PNG, at 150 dots an inch; equal input gives equal bytes."""
+def write_picture(comparisons: Sequence[Comparison], file: Path) -> None:
+    """Write the picture as PNG, at 150 dots an inch, benchmark by benchmark; equal input, equal bytes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - half a second to import
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    count = len(comparison.experiments)
-    figure = Figure(figsize=(10, max(2.6, 1.3 + 0.42 * count)), layout="constrained", facecolor="white")
+    heights = [max(2.6, 1.3 + 0.42 * len(c.experiments)) for c in comparisons]
+    figure = Figure(figsize=(10, sum(heights)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2, width_ratios=[3, 2], sharey=True)
-    _draw_metric(left, comparison)
-    _draw_rank_distance(right, comparison)
-    left.set_yticks(range(count), [_wrapped(e.label) for e in comparison.experiments])
-    left.set_ylim(count - 0.45, -0.55)
-    title = f"{_plain(comparison.benchmark)}, {len(comparison.languages)} languages"
-    if any(len(e.runs) > 1 for e in comparison.experiments):
-        title += "; mean ± standard deviation over seeds"
-    figure.suptitle(title, fontsize=11)
+    parts = figure.subfigures(len(comparisons), 1, height_ratios=heights, squeeze=False)
+    for comparison, part in zip(comparisons, parts[:, 0], strict=True):
+        _draw(part, comparison)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
@@ -52,23 +47,39 @@ def write_picture(comparison: Comparison, file: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _draw(figure: "FigureBase", comparison: Comparison) -> None:
+    """One benchmark: dots of the metric, and bars of rank distance where it is defined."""
+    count = len(comparison.experiments)
+    if RANK_DISTANCE_COLUMN in comparison.bias:
+        left, right = figure.subplots(1, 2, width_ratios=[3, 2], sharey=True)
+        _draw_rank_distance(right, comparison)
+    else:
+        left = figure.subplots(1, 1)
+    _draw_metric(left, comparison)
+    left.set_yticks(range(count), [_wrapped(e.label) for e in comparison.experiments])
+    left.set_ylim(count - 0.45, -0.55)
+    languages = len(comparison.languages)
+    title = f"{_plain(comparison.benchmark)}, {languages} language{'s'[: languages - 1]}"
+    if any(len(e.runs) > 1 for e in comparison.experiments):
+        title += "; mean ± standard deviation over seeds"
+    figure.suptitle(title, fontsize=11)
+
+
 def _draw_metric(axes: "Axes", comparison: Comparison) -> None:
-    markers = dict(zip(SETTINGS, ("o", "s", "D"), strict=True))
     for row, e in enumerate(comparison.experiments):
         colour = COLOURS.get(e.strategy, _OTHER)
-        for setting in SETTINGS:
-            found = summary(e, Column(setting, comparison.metric))
+        for column in comparison.main:
+            found = summary(e, column)
             if found is not None:
-                style: dict[str, Any] = {"color": colour, "marker": markers[setting], "markersize": 7}
+                style: dict[str, Any] = {"color": colour, "marker": _MARKERS[column.setting], "markersize": 7}
                 axes.errorbar(found.mean, row, xerr=found.std or None, capsize=3, linestyle="none", **style)
                 axes.annotate(
                     f"{found.mean:.3f}", (found.mean, row), xytext=(0, 7), textcoords="offset points",
                     ha="center", fontsize=7.5, color="#333333",
                 )  # fmt: skip
-    for setting in SETTINGS:
-        axes.plot(
-            [], [], color="#333333", marker=markers[setting], linestyle="none", label=SETTING_WORDS[setting]
-        )
+    for column in comparison.main:
+        label, marker = SETTING_WORDS[column.setting], _MARKERS[column.setting]
+        axes.plot([], [], color="#333333", marker=marker, linestyle="none", label=label)
     axes.set_xlabel(f"{metric_name(comparison.metric)} (higher is better)")
     axes.margins(x=0.08)
     axes.grid(axis="x", color="#dddddd", linewidth=0.8)
@@ -82,23 +93,13 @@ def _draw_rank_distance(axes: "Axes", comparison: Comparison) -> None:
         found = summary(e, RANK_DISTANCE_COLUMN)
         if found is None:
             continue
-        axes.barh(
-            row,
-            found.mean,
-            height=0.55,
-            xerr=found.std or None,
-            color=COLOURS.get(e.strategy, _OTHER),
-            capsize=3,
-        )
+        colour = COLOURS.get(e.strategy, _OTHER)
+        axes.barh(row, found.mean, height=0.55, xerr=found.std or None, color=colour, capsize=3)
         points = [v for run in e.runs if (v := value(run, RANK_DISTANCE_COLUMN)) is not None]
         axes.annotate(
-            f"{found.mean:,.0f}",
-            (max(points), row),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
+            f"{found.mean:,.0f}", (max(points), row), xytext=(6, 0), textcoords="offset points", va="center",
             fontsize=8,
-        )
+        )  # fmt: skip
     axes.set_xlabel("rank distance (lower is better)")
     axes.margins(x=0.14)
     axes.set_xlim(left=0)

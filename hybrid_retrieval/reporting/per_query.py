@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.results import PER_QUERY_FILE
-from hybrid_retrieval.reporting.runs import SETTINGS, Run
-from hybrid_retrieval.reporting.statistics import RANK_DISTANCE
-
-MEASURES = (*SETTINGS, RANK_DISTANCE)
+from hybrid_retrieval.reporting.columns import Column
+from hybrid_retrieval.reporting.runs import Run
 
 
 @dataclass(frozen=True)
@@ -23,14 +21,15 @@ class PerQuery:
     Attributes:
         query: str (queries,), unique ids.
         group: str (queries,), shared by the translations of one question.
-        language: str (queries,).
-        values: for each of `MEASURES` float64 (queries,), the mean over seeds; NaN where undefined.
+        stratum: str (queries,), what the macro average runs over: the query's language, and in bitext
+            retrieval the pair of languages.
+        values: for each column float64 (queries,), the mean over seeds; NaN where undefined.
     """
 
     query: NDArray[np.str_]
     group: NDArray[np.str_]
-    language: NDArray[np.str_]
-    values: dict[str, NDArray[np.float64]]
+    stratum: NDArray[np.str_]
+    values: dict[Column, NDArray[np.float64]]
 
 
 def has_per_query(runs: Sequence[Run]) -> bool:
@@ -38,34 +37,37 @@ def has_per_query(runs: Sequence[Run]) -> bool:
     return all((run.folder / PER_QUERY_FILE).is_file() for run in runs)
 
 
-def read_per_query(runs: Sequence[Run], metric: str) -> PerQuery | None:
-    """Read one metric in each setting and rank distance, averaged over the runs.
+def read_per_query(runs: Sequence[Run], columns: Sequence[Column]) -> PerQuery | None:
+    """Read columns, averaged over the runs; a measure of language bias that some run lacks is left out.
 
     Returns:
         None if a run has no per-query results.
 
     Raises:
-        UserError: a file cannot be read, lacks a column, or holds other queries than the first run's.
+        UserError: a file cannot be read, lacks a metric, or holds other queries than the first run's.
     """
     if not has_per_query(runs):
         return None
-    tables = [_read_table(run, metric) for run in runs]
+    tables = [_read_table(run, columns) for run in runs]
     for run, table in zip(runs, tables, strict=True):
         if not np.array_equal(table.query, tables[0].query):
             raise UserError(
                 f"{run.folder / PER_QUERY_FILE} and {runs[0].folder / PER_QUERY_FILE} hold different "
                 "queries. Evaluate both on the same benchmark."
             )
-    means = {m: np.mean([table.values[m] for table in tables], axis=0) for m in MEASURES}
-    return PerQuery(tables[0].query, tables[0].group, tables[0].language, means)
+    shared = [c for c in columns if all(c in table.values for table in tables)]
+    means = {c: np.mean([table.values[c] for table in tables], axis=0) for c in shared}
+    return PerQuery(tables[0].query, tables[0].group, tables[0].stratum, means)
 
 
-def _read_table(run: Run, metric: str) -> PerQuery:
+def _read_table(run: Run, columns: Sequence[Column]) -> PerQuery:
     file = run.folder / PER_QUERY_FILE
-    columns = {m: RANK_DISTANCE if m == RANK_DISTANCE else f"{m}/{metric}" for m in MEASURES}
-    needed = ["query_id", "group", "language", *columns.values()]
     try:
-        missing = set(needed) - set(pq.read_schema(file).names)
+        present = set(pq.read_schema(file).names)
+        names = {c: _name(c) for c in columns if not c.is_bias or c.metric in present}
+        strata = ["language", *(name for name in ("candidate_language",) if name in present)]
+        needed = ["query_id", "group", *strata, *names.values()]
+        missing = set(needed) - present
         if missing:
             raise UserError(f"{file}: no column {', '.join(sorted(missing))}. Evaluate the model again.")
         table = pq.read_table(file, columns=needed)
@@ -73,12 +75,18 @@ def _read_table(run: Run, metric: str) -> PerQuery:
         raise UserError(f"{file}: not a Parquet file ({error}). Evaluate the model again.") from error
     query = np.array(table["query_id"].to_pylist(), dtype=np.str_)
     order = np.argsort(query, kind="stable")
+    parts = [table[name].to_pylist() for name in strata]
     return PerQuery(
         query=query[order],
         group=np.array(table["group"].to_pylist(), dtype=np.str_)[order],
-        language=np.array(table["language"].to_pylist(), dtype=np.str_)[order],
+        stratum=np.array([" > ".join(of) for of in zip(*parts, strict=True)], dtype=np.str_)[order],
         values={
-            m: np.array(table[column].to_numpy(zero_copy_only=False), dtype=np.float64)[order]
-            for m, column in columns.items()
+            c: np.array(table[name].to_numpy(zero_copy_only=False), dtype=np.float64)[order]
+            for c, name in names.items()
         },
     )
+
+
+def _name(column: Column) -> str:
+    """Name of the column in per_query.parquet."""
+    return column.metric if column.is_bias else f"{column.setting}/{column.metric}"

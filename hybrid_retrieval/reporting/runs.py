@@ -107,8 +107,7 @@ def find_runs(folders: Sequence[Path], benchmark: str | None = None) -> list[Run
         Runs in a stable order, none twice.
 
     Raises:
-        UserError: no run is found, a metrics.json cannot be read, or the runs are not comparable (two
-            benchmarks, or one benchmark with different numbers of queries or candidates).
+        UserError: no run is found, or a metrics.json cannot be read.
     """
     found: dict[Path, Run] = {}
     for folder in folders:
@@ -132,8 +131,21 @@ def find_runs(folders: Sequence[Path], benchmark: str | None = None) -> list[Run
             raise UserError(
                 f"benchmark_name={benchmark}: no run on it. The runs found are on {', '.join(names)}."
             )
-    _check_comparable(runs)
     return runs
+
+
+def by_benchmark(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs of each benchmark, in the order of the benchmarks' names.
+
+    Raises:
+        UserError: runs on one benchmark have different numbers of queries or candidates.
+    """
+    groups: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.benchmark):
+        groups.setdefault(run.benchmark, []).append(run)
+    for group in groups.values():
+        _check_comparable(group)
+    return list(groups.values())
 
 
 def _metrics_files(folder: Path) -> Iterator[Path]:
@@ -179,11 +191,6 @@ def _training_folder(folder: Path, metrics: dict[str, Any]) -> Path:
 def _check_comparable(runs: Sequence[Run]) -> None:
     first = runs[0]
     for run in runs[1:]:
-        if run.benchmark != first.benchmark:
-            raise UserError(
-                f"{first.folder} was evaluated on {first.benchmark} and {run.folder} on {run.benchmark}: not "
-                f"comparable. Add benchmark_name={first.benchmark} or benchmark_name={run.benchmark}."
-            )
         if run.metrics["counts"] != first.metrics["counts"]:
             raise UserError(
                 f"{first.folder} and {run.folder} were evaluated on {first.benchmark} with different "
@@ -196,7 +203,7 @@ def _counts(run: Run) -> str:
     counts = run.metrics["counts"]
     return (
         f"{sum(counts['queries'].values())} queries in {len(counts['queries'])} languages, "
-        f"pool of {counts['pool']}"
+        f"pool of {counts.get('pool', 'unknown size')}"
     )
 
 

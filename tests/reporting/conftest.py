@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_retrieval.reporting.comparison import Comparison, compare_runs
+from hybrid_retrieval.reporting.comparison import Comparison
 
-from .fake_runs import write_study
+from .fake_runs import compare_one, write_study
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def comparison(study: Path) -> Comparison:
-    return compare_runs([study])
+    return compare_one(study)
 
 
 @pytest.fixture(scope="session")
@@ -32,4 +32,4 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
         model="<script>alert('model')</script>",
         benchmark="</title><script>alert(3)</script>",
     )
-    return compare_runs([folder])
+    return compare_one(folder)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hybrid_retrieval.evaluation.language_bias.catalogue import BY_QUERY
+from hybrid_retrieval.reporting.comparison import Comparison, compare_runs
+
 LANGUAGES = ("ar", "de", "el", "en", "zh")
 TRAINED = ("ar", "de", "en", "zh")
 METRICS = ("map", "map@20", "recall@1", "recall@10", "ndcg@10", "mrr@10")
+SETTINGS = ("monolingual", "cross_lingual", "multilingual")
+PARALLEL = dict.fromkeys(SETTINGS, METRICS)
+TATOEBA = {"cross_lingual": ("accuracy", "f1")}
+MIRACL = {"monolingual": ("ndcg@10", "recall@100")}
+MEWSLI_X = {"multilingual": ("map@20", "mrr@20")}
+NO_BIAS: tuple[str, ...] = ()
+ALL_BIAS = tuple(BY_QUERY)
 
 
 @dataclass(frozen=True)
@@ -49,8 +60,15 @@ def write_run(
     per_query: bool = True,
     curves: bool = True,
     noise: float = 0.25,
+    settings: Mapping[str, tuple[str, ...]] = PARALLEL,
+    bias: tuple[str, ...] = ("rank_distance",),
 ) -> Path:
-    """Write metrics.json and what train writes beside it; the per-query values are consistent with it."""
+    """Write metrics.json and what train writes beside it; the per-query values are consistent with it.
+
+    Args:
+        settings: metrics of each setting that the benchmark has.
+        bias: measures of language bias.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     skill, untrained = SKILLS[strategy], strategy == "untrained"
     questions_generator = np.random.default_rng(7)  # a question is as hard for one model as for another
@@ -65,7 +83,7 @@ def write_run(
         drawn = mean + shift + hardness + language_bonus + generator.normal(0, 0.05, shape)
         return np.clip(drawn, 0.01, 1.0)
 
-    means = {s: getattr(skill, s) for s in ("monolingual", "cross_lingual", "multilingual")}
+    means = {s: getattr(skill, s) for s in settings}
     factor = {
         "map": 1.0,
         "map@20": 0.98,
@@ -74,16 +92,22 @@ def write_run(
         "ndcg@10": 1.03,
         "mrr@10": 1.01,
     }
-    values = {(s, m): np.clip(draw(means[s]) * factor[m], 0, 1) for s in means for m in METRICS}
+    values = {(s, m): np.clip(draw(means[s]) * factor.get(m, 1.0), 0, 1) for s in means for m in settings[s]}
     distance = skill.rank_distance * np.exp(generator.normal(0, 0.5, shape) + hardness - 0.15)
+    measured = {"rank_distance": distance, **_bias(skill, generator, shape)}
+    measured = {key: measured[key] for key in bias}
     pair_bonus = generator.normal(0, 0.015, (len(languages), len(languages)))
     per_pair = {
         x: {
-            y: {m: float(values["cross_lingual", m][:, i].mean() + pair_bonus[i, j]) for m in METRICS}
+            y: {
+                m: float(values["cross_lingual", m][:, i].mean() + pair_bonus[i, j])
+                for m in settings["cross_lingual"]
+            }
             for j, y in enumerate(languages)
             if i != j
         }
         for i, x in enumerate(languages)
+        if "cross_lingual" in settings
     }
     run = None
     if not untrained:
@@ -103,15 +127,20 @@ def write_run(
             "candidates": dict.fromkeys(languages, questions + 5),
             "pool": len(languages) * (questions + 5),
         },
-        **{s: {m: float(values[s, m].mean()) for m in METRICS} for s in means},
-        "language_bias": {"rank_distance": float(distance.mean())},
+        **{s: {m: float(values[s, m].mean()) for m in settings.get(s, ())} for s in SETTINGS},
+        "language_bias": {key: float(found.mean()) for key, found in measured.items()},
         "per_language": {
             x: {
-                **{s: {m: float(values[s, m][:, i].mean()) for m in METRICS} for s in means},
-                "rank_distance": float(distance[:, i].mean()),
+                **{s: {m: float(values[s, m][:, i].mean()) for m in settings.get(s, ())} for s in SETTINGS},
+                **{key: float(found[:, i].mean()) for key, found in measured.items()},
             }
             for i, x in enumerate(languages)
         },
+        **(
+            {"per_document_language": _document_languages(skill, languages, generator)}
+            if len(bias) > 1
+            else {}
+        ),
         "per_pair": per_pair,
         "per_query": "per_query.parquet",
         "seconds": {"encode": 1.0, "rank": 0.1},
@@ -130,9 +159,9 @@ def write_run(
             "query_id": [f"{x}:{q}" for q in range(questions) for x in languages],
             "group": [str(q) for q in range(questions) for _ in languages],
             "language": [x for _ in range(questions) for x in languages],
-            "rank_distance": distance.ravel(),
+            **{key: found.ravel() for key, found in measured.items()},
         }
-        columns |= {f"{s}/{m}": values[s, m].ravel() for s in means for m in METRICS}
+        columns |= {f"{s}/{m}": found.ravel() for (s, m), found in values.items()}
         pq.write_table(pa.table(columns), folder / "per_query.parquet")
     if not untrained:
         hydra = folder / ".hydra"
@@ -155,6 +184,33 @@ def write_study(
     return folder
 
 
+def _bias(skill: Skill, generator: np.random.Generator, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Values between 0 and 1 of every measure but rank distance, fairer for a smaller rank distance."""
+    fair = float(np.clip(1.1 - skill.rank_distance / 500, 0, 1))
+    found = {
+        key: np.clip(fair + generator.normal(0, 0.2, shape), 0, 1)
+        for key in ("peer", "lpr", "lang_ndcg@10", "mrc@10")
+    }
+    found["same_language_preference"] = 0.9 - fair - generator.random(shape) / 2
+    kind = generator.choice(4, size=shape, p=[0.55 * fair, 0.3, 0.6 - 0.55 * fair, 0.1])
+    first = [key for key in BY_QUERY if key.startswith("top1_")]
+    return {**found, **{key: (kind == k).astype(np.float64) for k, key in enumerate(first)}}
+
+
+def _document_languages(
+    skill: Skill, languages: tuple[str, ...], generator: np.random.Generator
+) -> dict[str, dict[str, float]]:
+    top = generator.dirichlet(np.full(len(languages), 4000 / skill.rank_distance))
+    return {
+        x: {
+            "mean_rank": skill.rank_distance * (0.4 + 0.2 * i),
+            "top_share@10": float(top[i]),
+            "pool_share": 1 / len(languages),
+        }
+        for i, x in enumerate(languages)
+    }
+
+
 def _write_curves(file: Path, skill: Skill, generator: np.random.Generator) -> None:
     names = ["step", "epoch", "train/loss", "train/monolingual_batches", "val/loss", "val/map_monolingual",
              "val/map_cross_lingual", "val/map_multilingual", "val/rank_distance"]  # fmt: skip
@@ -174,3 +230,9 @@ def _write_curves(file: Path, skill: Skill, generator: np.random.Generator) -> N
                     row[f"val/map_{s}"] = getattr(skill, s) - 0.1 * (1 - rise) + generator.normal(0, 0.004)
                 row["val/rank_distance"] = skill.rank_distance * (1 + 2 * (1 - rise))
                 writer.writerow(row)
+
+
+def compare_one(folder: Path, **options: Any) -> Comparison:
+    """The comparison of runs that are all on one benchmark."""
+    (comparison,) = compare_runs([folder], **options)
+    return comparison

@@ -10,7 +10,9 @@ from hybrid_retrieval.errors import UserError
 
 from .fake_runs import write_study
 
-FILES = {"comparison.md", "comparison.csv", "comparison.png", "report.html"}
+FILES = {
+    "comparison.md", "comparison.csv", "differences.csv", "comparison.tex", "comparison.png", "report.html"
+}  # fmt: skip
 CONFIG = Path(__file__).parents[2] / "conf" / "compare.yaml"
 
 
@@ -39,9 +41,13 @@ def test_writes_into_the_one_folder_and_prints_table_and_paths(
     assert (small / "comparison.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("untrained", "x_x_mono", "hybrid"))
-    assert printed.split()[-4:] == [
-        str(small / n) for n in ("comparison.md", "comparison.csv", "report.html", "comparison.png")
-    ]
+    assert printed.split()[-6:] == [
+        str(small / n)
+        for n in (
+            "comparison.md", "comparison.csv", "differences.csv", "comparison.tex", "report.html",
+            "comparison.png",
+        )
+    ]  # fmt: skip
 
 
 def test_a_second_comparison_gives_the_same_bytes(small: Path, tmp_path: Path) -> None:

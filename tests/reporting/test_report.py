@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from hybrid_retrieval.errors import UserError
-from hybrid_retrieval.reporting.comparison import Comparison, compare_runs
+from hybrid_retrieval.reporting.comparison import Comparison
 from hybrid_retrieval.reporting.heat_maps import pair_values
 from hybrid_retrieval.reporting.html import report
 from hybrid_retrieval.reporting.language_names import language_name
 from hybrid_retrieval.reporting.training_curves import read_training, thinned
 
-from .fake_runs import LANGUAGES, SKILLS, write_run, write_study
+from .fake_runs import LANGUAGES, SKILLS, compare_one, write_run, write_study
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 SELF_CLOSING_SVG = {"line", "circle", "rect", "polyline"}
@@ -50,7 +50,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(comparison: Comparison) -> Page:
-    return Page(report(comparison))
+    return Page(report([comparison]))
 
 
 def test_page_loads_nothing_and_may_load_nothing(page: Page) -> None:
@@ -74,7 +74,7 @@ def test_page_shows_every_strategy_language_and_section(page: Page, comparison: 
     assert headings == [
         "Results",
         "Which differences are significant",
-        "Retrieval in the three settings",
+        "Retrieval by setting",
         "Language bias",
         "Language by language",
         "Query language by document language",
@@ -115,7 +115,7 @@ def test_language_pairs_are_shares_of_the_last_counts(page: Page) -> None:
 
 
 def test_data_stay_text(hostile: Comparison) -> None:
-    harmless, page = Page(report(hostile)), report(hostile)
+    harmless, page = Page(report([hostile])), report([hostile])
 
     assert harmless.count("script") == 1
     assert harmless.count("img") == 0
@@ -125,7 +125,7 @@ def test_data_stay_text(hostile: Comparison) -> None:
 
 
 def test_same_input_gives_the_same_bytes(study: Path, comparison: Comparison) -> None:
-    assert report(compare_runs([study])) == report(comparison)
+    assert report([compare_one(study)]) == report([comparison])
 
 
 def test_page_names_seeds_overrides_and_versions(page: Page) -> None:
@@ -138,7 +138,7 @@ def test_page_names_seeds_overrides_and_versions(page: Page) -> None:
 def test_page_without_training_records_leaves_the_sections_out(tmp_path: Path) -> None:
     write_study(tmp_path, ("untrained", "x_y"), seeds=1, curves=False)
 
-    headings = [text for tag, text in Page(report(compare_runs([tmp_path]))).texts if tag == "h2"]
+    headings = [text for tag, text in Page(report([compare_one(tmp_path)])).texts if tag == "h2"]
 
     assert "Training" not in headings
     assert "Batches" not in headings
@@ -146,7 +146,7 @@ def test_page_without_training_records_leaves_the_sections_out(tmp_path: Path) -
 
 
 def test_the_untrained_backbone_alone_makes_a_page(tmp_path: Path) -> None:
-    page = Page(report(compare_runs([write_run(tmp_path / "run", "untrained")])))
+    page = Page(report([compare_one(write_run(tmp_path / "run", "untrained"))]))
 
     assert "There is no trained strategy here to set against another one." in [t for _, t in page.texts]
 
@@ -154,7 +154,7 @@ def test_the_untrained_backbone_alone_makes_a_page(tmp_path: Path) -> None:
 def test_a_run_in_one_language_makes_a_page(tmp_path: Path) -> None:
     write_run(tmp_path / "run", "x_x_mono", languages=("en",))
 
-    assert Page(report(compare_runs([tmp_path]))).count("svg") > 0
+    assert Page(report([compare_one(tmp_path)])).count("svg") > 0
 
 
 def test_training_columns_are_read_without_their_blanks(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.reporting.experiments import group_runs
-from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, find_runs
+from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, by_benchmark, find_runs
 
 from .fake_runs import SKILLS, write_run, write_study
 
@@ -114,14 +114,17 @@ def test_broken_metrics_name_file_and_line(tmp_path: Path) -> None:
         find_runs([tmp_path])
 
 
-def test_two_benchmarks_are_refused_until_one_is_chosen(tmp_path: Path) -> None:
+def test_runs_on_several_benchmarks_are_kept_apart(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "x_y", 1, benchmark="xquad_r")
-    write_run(tmp_path / "b", "x_y", 2, benchmark="world_facts")
+    write_run(tmp_path / "b", "x_y", 2, benchmark="world_facts", questions=9)
+    write_run(tmp_path / "a" / "mlqa_r", "x_y", 1, benchmark="mlqa_r")
 
-    with pytest.raises(UserError, match=r"not comparable.*benchmark_name=xquad_r"):
-        find_runs([tmp_path])
+    groups = by_benchmark(find_runs([tmp_path]))
+
+    names = [[run.benchmark for run in group] for group in groups]
+    assert names == [["mlqa_r"], ["world_facts"], ["xquad_r"]]
     assert [run.folder.name for run in find_runs([tmp_path], "xquad_r")] == ["a"]
-    with pytest.raises(UserError, match="The runs found are on world_facts, xquad_r"):
+    with pytest.raises(UserError, match="The runs found are on mlqa_r, world_facts, xquad_r"):
         find_runs([tmp_path], "miracl")
 
 
@@ -130,7 +133,7 @@ def test_different_counts_are_refused(tmp_path: Path) -> None:
     write_run(tmp_path / "b", "x_y", 2, questions=11)
 
     with pytest.raises(UserError, match=r"50 queries in 5 languages.*55 queries in 5 languages"):
-        find_runs([tmp_path])
+        by_benchmark(find_runs([tmp_path]))
 
 
 def test_untrained_backbones_are_told_apart_by_name(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid_retrieval.reporting.heat_maps import difference_map, heat_map
+from hybrid_retrieval.reporting.stacked_bars import stacked_panel
 from hybrid_retrieval.reporting.svg import (
     Line,
     Mark,
+    Row,
     bar_panel,
     dot_panel,
     line_panel,
@@ -51,7 +53,9 @@ MARKS = [
     [
         dot_panel(LABEL, LABEL, MARKS, 3),
         bar_panel(LABEL, LABEL, MARKS, 1),
-        row_panel(LABEL, LABEL, [(LABEL, True, MARKS), ("el", False, MARKS)], 3),
+        row_panel(LABEL, LABEL, [Row(LABEL, "trained on", MARKS), Row("el", LABEL, MARKS, 0.4)], 3),
+        row_panel(LABEL, LABEL, [Row("el", "", MARKS[2:], float("nan"))], 3, from_zero=True),
+        stacked_panel(LABEL, LABEL, [LABEL, "b"], [(LABEL, (0.25, 0.75)), ("absent", (None, 0.5))]),
         line_panel(LABEL, LABEL, [Line(LABEL, "s-x_y v0", (1, 2, 3), (0.5, float("nan"), 0.7))], "step"),
         line_panel(LABEL, LABEL, [Line("point", "s-x_y v0", (1,), (0.5,))], "step"),
         heat_map(LABEL, LABEL, [LABEL, "en"], {(LABEL, "en"): 0.5}, (0.5, 0.5)),

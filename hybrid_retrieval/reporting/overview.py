@@ -1,0 +1,26 @@
+"""Several benchmarks in one table: the main metric of each, an experiment a row."""
+
+from collections.abc import Sequence
+
+from hybrid_retrieval.reporting.cells import NONE, cell
+from hybrid_retrieval.reporting.comparison import Comparison
+from hybrid_retrieval.reporting.statistics import best
+
+
+def overview(comparisons: Sequence[Comparison]) -> tuple[list[str], list[tuple[str, list[tuple[str, bool]]]]]:
+    """The headings, and for each experiment its label and its cells: (text, whether it is the best).
+
+    A dash stands where an experiment was not evaluated on a benchmark.
+    """
+    heads = ["Strategy", *(f"{c.benchmark}: {column.title}" for c in comparisons for column in c.main)]
+    labels = dict.fromkeys(e.label for c in comparisons for e in c.experiments)
+    rows = []
+    for label in labels:
+        cells = []
+        for comparison in comparisons:
+            own = next((e for e in comparison.experiments if e.label == label), None)
+            for column in comparison.main:
+                text = cell(own, column) if own is not None else NONE
+                cells.append((text, label in best(comparison.experiments, column)))
+        rows.append((label, cells))
+    return heads, rows

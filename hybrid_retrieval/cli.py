@@ -1,11 +1,12 @@
 """The console command `hybrid-retrieval <verb> [hydra overrides]`."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 VERBS = {
-    "prepare": "fetch and convert a data set and a backbone, once",
+    "prepare": "fetch and convert a data set, a backbone and benchmarks, once",
     "train": "train a dual encoder, save it and evaluate it; -m for several runs",
     "evaluate": "evaluate any model on a benchmark in the three settings",
     "compare": "one table and one page from many runs",
@@ -50,7 +51,19 @@ def run(arguments: Sequence[str]) -> int:
             f"there is no verb {verb!r}; the verbs are {', '.join(VERBS)}. Try: hybrid-retrieval --help"
         )
     folders = [argument for argument in rest if _is_folder(argument)] if verb == "compare" else []
-    return run_verb(verb, [argument for argument in rest if argument not in folders], folders)
+    arguments = [argument for argument in rest if argument not in folders]
+    return run_verb(verb, _several(arguments) if verb == "evaluate" else arguments, folders)
+
+
+def _several(arguments: list[str]) -> list[str]:
+    """`benchmark=[a,b]` as `benchmark=a benchmarks=[a,b]`: a Hydra group takes one choice."""
+    expanded = []
+    for argument in arguments:
+        names = re.fullmatch(r"benchmark=\[\s*([\w.-]+)\s*(,[\w.,\s-]+)?\]", argument)
+        expanded += (
+            [f"benchmark={names[1]}", f"benchmarks={argument.partition('=')[2]}"] if names else [argument]
+        )
+    return expanded
 
 
 def _is_folder(argument: str) -> bool:

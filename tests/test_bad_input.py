@@ -103,7 +103,7 @@ def test_mistake_in_a_training_leaves_no_run_folder(
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        (["benchmark=xquad_r"], ["benchmark.path", "ar.json"]),
+        (["benchmark=xquad_r"], ["benchmark.path", "hybrid-retrieval prepare benchmark=xquad_r"]),
         (["benchmark=xquad_r", "benchmark.path=/nowhere"], ["/nowhere", "benchmark.path"]),
         (
             ["benchmark=xquad_r", "benchmark.validation_fraction=0"],

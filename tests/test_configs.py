@@ -20,7 +20,9 @@ GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.n
 USED_BY: dict[str, tuple[str, ...]] = {
     "data": ("train", "prepare"),
     "backbone": ("train", "prepare"),
-    "benchmark": ("train", "evaluate"),
+    "benchmark": ("train", "evaluate", "prepare"),
+    "index": ("evaluate",),
+    "language_shift": ("evaluate",),
 }
 USED_BY["paths"] = tuple(VERBS)
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
@@ -75,7 +77,7 @@ def test_choices_fit_together(sampler: str, data: str) -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_choice_that_does_not_exist_is_refused(group: str) -> None:
     with pytest.raises(MissingConfigException, match=f"Could not find '{group}/nonsense'"):
-        compose("train", [f"{group}=nonsense"])
+        compose(USED_BY.get(group, ("train",))[0], [f"{group}=nonsense"])
 
 
 @pytest.mark.parametrize("name", [choice for group, choice in CHOICES if group == "sampler"])

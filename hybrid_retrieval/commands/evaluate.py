@@ -1,4 +1,4 @@
-"""`hybrid-retrieval evaluate`: any model on a benchmark."""
+"""`hybrid-retrieval evaluate`: any model on one benchmark or several."""
 
 import json
 import math
@@ -6,16 +6,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from hybrid_retrieval.cache import cache_folder
 from hybrid_retrieval.errors import UserError
 
 
 def run(cfg: DictConfig) -> None:
-    """Evaluate `cfg.model` on `cfg.benchmark`; the last printed line is the path of metrics.json.
+    """Evaluate `cfg.model` on `cfg.benchmark`, or on each of `cfg.benchmarks`.
+
+    The last printed line is the path of metrics.json; with several benchmarks each has its own, in a folder
+    of its name.
 
     Args:
         cfg: `conf/evaluate.yaml`.
@@ -23,31 +28,69 @@ def run(cfg: DictConfig) -> None:
     Raises:
         UserError: no such model or benchmark, or their files are damaged.
     """
-    if not cfg.model:
-        raise UserError(
-            "evaluate needs model=<folder, hub id or backbone name>, for example model=e5_small_q4."
-        )
-    if not isinstance(cfg.token_budget, int) or cfg.token_budget < 1:
-        raise UserError(f"token_budget={cfg.token_budget} must be a whole number of at least 1.")
-    import torch  # noqa: PLC0415
-
+    _check(cfg)
     from hybrid_retrieval.evaluation.benchmarks.registry import load_benchmark  # noqa: PLC0415
-    from hybrid_retrieval.evaluation.embedder import EncoderEmbedder  # noqa: PLC0415
-    from hybrid_retrieval.evaluation.evaluate import evaluate  # noqa: PLC0415
-    from hybrid_retrieval.models.encoder import TextEncoder  # noqa: PLC0415
+    from hybrid_retrieval.evaluation.dispatch import Job, carry_out  # noqa: PLC0415
+    from hybrid_retrieval.evaluation.distributed import process_group, world_size  # noqa: PLC0415
+    from hybrid_retrieval.evaluation.load_embedder import load_embedder  # noqa: PLC0415
 
-    benchmark = load_benchmark(cfg.benchmark, cfg.paths.cache)
-    encoder = TextEncoder.load(str(cfg.model))
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if cfg.device == "auto" else str(cfg.device)
-    try:
-        encoder.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device={cfg.device} cannot be used: {str(error).splitlines()[0]}") from error
-    embedder = EncoderEmbedder(encoder, name=str(cfg.model), token_budget=cfg.token_budget)
-    results = evaluate(embedder, benchmark, run=_trained_by(Path(str(cfg.model))))
-    path = results.write(Path(HydraConfig.get().runtime.output_dir))
-    Console().print(_table(results.metrics))
-    sys.stdout.write(f"{path}\n")
+    settings = _benchmarks(cfg)
+    with process_group(str(cfg.device)) as device:
+        benchmarks = [load_benchmark(of, cfg.paths) for of in settings]
+        cache = Path(cfg.paths.cache).absolute() if cfg.paths.cache else cache_folder()
+        embedder = load_embedder(
+            str(cfg.model) if cfg.model else None,
+            queries=cfg.embeddings.queries,
+            candidates=cfg.embeddings.candidates,
+            device=device,
+            token_budget=cfg.token_budget,
+            cache=cache / "embeddings" if cfg.keep_embeddings else None,
+            cache_gb=cfg.cache_gb,
+            dtype=cfg.dtype,
+            distributed=world_size() > 1,
+        )
+        trained = _trained_by(Path(str(cfg.model))) if cfg.model else None
+        out = Path(HydraConfig.get().runtime.output_dir)
+        paths = []
+        for of, benchmark in zip(settings, benchmarks, strict=True):
+            folder = out / of.name if len(settings) > 1 else out
+            found = carry_out(Job(embedder, benchmark, of, cfg, folder, cache / "shards", trained))
+            if found is not None:
+                path, results = found
+                Console().print(_table(results.metrics))
+                paths.append(path)
+    sys.stdout.writelines(f"{path}\n" for path in paths)
+
+
+def _check(cfg: DictConfig) -> None:
+    for name, kind in (("token_budget", int), ("cache_gb", int | float), ("block_mb", int | float)):
+        value = cfg[name]
+        if value is None and name == "block_mb":
+            continue
+        if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:  # type: ignore[arg-type]
+            what = "whole number of at least 1" if kind is int else "number above 0"
+            raise UserError(f"{name}={value} must be a {what}.")
+    if not isinstance(cfg.keep_embeddings, bool) or not isinstance(cfg.trec.write, bool):
+        raise UserError("keep_embeddings and trec.write must be true or false.")
+    depth = cfg.trec.depth
+    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 1):
+        raise UserError(f"trec.depth={depth} must be a whole number of at least 1, or null for all.")
+
+
+def _benchmarks(cfg: DictConfig) -> list[DictConfig]:
+    """The configuration of each benchmark that the command line names."""
+    if cfg.benchmarks is None:
+        return [cfg.benchmark]
+    names = [str(name) for name in cfg.benchmarks]
+    if len(set(names)) < len(names):
+        raise UserError(f"benchmark=[{','.join(names)}] names a benchmark twice.")
+    own = [o for o in HydraConfig.get().overrides.task if o.startswith("benchmark.")]
+    if own:
+        raise UserError(
+            f"{own[0]}: with several benchmarks their own settings are not clear. Evaluate this one alone; "
+            "their files are found after hybrid-retrieval prepare benchmark=[...]."
+        )
+    return [compose("evaluate", overrides=[f"benchmark={name}"]).benchmark for name in names]
 
 
 def _trained_by(folder: Path) -> dict[str, Any] | None:
@@ -65,14 +108,24 @@ def _trained_by(folder: Path) -> dict[str, Any] | None:
 
 
 def _table(metrics: dict[str, Any]) -> Table:
+    """The settings that the benchmark has, and its measures of language bias in words below."""
+    settings = [of for of in ("monolingual", "cross_lingual", "multilingual") if metrics[of]]
+    names = list(metrics[settings[0]])
     table = Table(title=f"{metrics['model']} on {metrics['benchmark']}")
-    names = list(metrics["monolingual"])
     table.add_column("setting")
     for name in names:
         table.add_column(name, justify="right")
-    for setting in ("monolingual", "cross_lingual", "multilingual"):
-        values = [metrics[setting][name] for name in names]
-        table.add_row(setting, *("–" if v is None or math.isnan(v) else f"{v:.4f}" for v in values))
-    distance = metrics["language_bias"]["rank_distance"]
-    table.caption = f"rank distance {distance:,.1f}"
+    for setting in settings:
+        table.add_row(setting, *(_number(metrics[setting][name], 4) for name in names))
+    bias = [
+        f"{name} {_number(value, 1 if name == 'rank_distance' else 3)}"
+        for name, value in metrics["language_bias"].items()
+        if not name.startswith("top1_")
+    ]
+    if bias:
+        table.caption = ", ".join(bias)
     return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:,.{digits}f}"

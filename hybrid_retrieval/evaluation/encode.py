@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch import nn
+from torch import Tensor, nn
 
-from hybrid_retrieval.data.length_buckets import length_buckets, pad
+from hybrid_retrieval.data.length_buckets import pad
+from hybrid_retrieval.evaluation.distributed import gather_rows, rank, world_size
+from hybrid_retrieval.evaluation.embedding_cache import EmbeddingCache, encoder_key, read_or_compute
 
 if TYPE_CHECKING:
     from hybrid_retrieval.models.encoder import TextEncoder
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LOG_LINES = 30.0
+# On a CPU, padding beyond this many tokens costs more than a batch more. On a GPU the batch costs more.
+PADDING_OF_BATCH = 64
 
 
 def encode_texts(
@@ -29,11 +33,14 @@ def encode_texts(
     *,
     token_budget: int = 2048,
     progress: str | None = None,
+    cache: EmbeddingCache | None = None,
+    distributed: bool = False,
 ) -> np.ndarray:
     """Encode texts with dropout off, on the device the encoder is on, in bf16 only where that is a GPU.
 
     Texts that become the same tokens, equal ones among them, get bit-identical embeddings, so that their
-    scores are ties. The embeddings do not depend on the order of the texts.
+    scores are ties. The embeddings depend neither on the order of the texts nor on the number of processes:
+    what shares a batch follows from the set of texts alone.
 
     Args:
         encoder: left in the mode (training or evaluation) that it was in.
@@ -42,6 +49,9 @@ def encode_texts(
         token_budget: bound on the tokens of a batch, padding included.
         progress: what to call these texts in a progress bar (a line of log every 30 s where standard error is
             no terminal); None shows nothing.
+        cache: where to look for these embeddings first, and to keep them.
+        distributed: whether all processes of torch's process group make this call with the same texts. Each
+            encodes its share of the batches and gets all embeddings.
 
     Returns:
         float32 (texts, dimension).
@@ -50,20 +60,125 @@ def encode_texts(
         return np.empty((0, encoder.dimension), dtype=np.float32)
     distinct_texts = list(dict.fromkeys(texts))
     tokens_of = dict(zip(distinct_texts, map(tuple, encoder.tokenizer(distinct_texts, kind)), strict=True))
-    sequences = sorted(set(tokens_of.values()))
+    # Longest first, so that running out of memory happens at once, not at the end.
+    sequences = sorted(set(tokens_of.values()), key=lambda sequence: (-len(sequence), sequence))
     row_of = {sequence: row for row, sequence in enumerate(sequences)}
-    embeddings = np.empty((len(sequences), encoder.dimension), dtype=np.float32)
-    device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
-
+    device = device_of(encoder)
     lengths = [len(sequence) for sequence in sequences]
-    buckets = length_buckets(lengths, token_budget)
-    with torch.inference_mode(), _evaluation_mode(encoder):
-        for rows in _progress(buckets, [sum(lengths[r] for r in rows) for rows in buckets], progress):
-            input_ids, mask = pad([sequences[row] for row in rows], encoder.tokenizer.pad_id)
-            with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
-                embedded = encoder(input_ids.to(device), mask.to(device))
-            embeddings[rows] = embedded.float().cpu().numpy()
+    batches = length_batches(
+        lengths, token_budget, PADDING_OF_BATCH if device.type == "cpu" else token_budget
+    )
+
+    def embed(batch: slice) -> Tensor:
+        input_ids, mask = pad(sequences[batch], encoder.tokenizer.pad_id)
+        with (
+            torch.inference_mode(),
+            torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"),
+        ):
+            embedded: Tensor = encoder(input_ids.to(device), mask.to(device))
+            return embedded.float()
+
+    def compute() -> np.ndarray:
+        with _evaluation_mode(encoder):
+            return encode_batches(
+                batches,
+                embed,
+                (len(sequences), encoder.dimension),
+                device=device,
+                sizes=[sum(lengths[batch]) for batch in batches],
+                progress=progress,
+                distributed=distributed,
+            )
+
+    embeddings = read_or_compute(
+        cache,
+        lambda: encoder_key(encoder, sequences, device=device, token_budget=token_budget),
+        compute,
+        (len(sequences), encoder.dimension),
+        device=device,
+        distributed=distributed,
+    )
     return embeddings[[row_of[tokens_of[text]] for text in texts]]
+
+
+def length_batches(lengths: Sequence[int], token_budget: int, most_padding: int) -> list[slice]:
+    """Cut a list of sequences into batches.
+
+    Args:
+        lengths: tokens of each sequence, descending.
+        token_budget: no batch of two or more, padded to its longest, exceeds this many tokens.
+        most_padding: a batch is cut where the length changes rather than hold more padding than this.
+
+    Returns:
+        The batches, in order; together they hold every position once.
+    """
+    if token_budget < 1:
+        raise ValueError(f"token_budget must be positive, not {token_budget}")
+    sizes = np.asarray(lengths, dtype=np.int64)
+    batches, start = [], 0
+    while start < len(sizes):
+        longest = max(1, int(sizes[start]))
+        stop = min(len(sizes), start + max(1, token_budget // longest))
+        padding = np.cumsum(longest - sizes[start:stop])
+        if padding[-1] > most_padding:
+            first_over = start + int(np.searchsorted(padding, most_padding, side="right"))
+            # All sequences of that length go into the next batch.
+            stop = int(np.searchsorted(-sizes, -sizes[first_over], side="left"))
+        batches.append(slice(start, stop))
+        start = stop
+    return batches
+
+
+def encode_batches(
+    batches: Sequence[slice],
+    embed: Callable[[slice], Tensor],
+    shape: tuple[int, int],
+    *,
+    device: torch.device,
+    sizes: Sequence[int],
+    progress: str | None = None,
+    distributed: bool = False,
+) -> np.ndarray:
+    """Embed batches, each process its share, and put the rows together on every process.
+
+    Args:
+        batches: slices of the rows, in order, that together are all rows. Neighbours should cost about the
+            same: they are dealt to the processes in turn.
+        embed: gives the float32 rows of a batch, on `device`.
+        shape: of the result.
+        device: where the rows are until all are there.
+        sizes: what each batch costs, for the progress bar.
+        progress: what to call the rows in a progress bar; None shows nothing.
+        distributed: whether all processes of torch's process group make this call.
+
+    Returns:
+        float32 of that shape.
+    """
+    world, this = (world_size(), rank()) if distributed else (1, 0)
+    rows = [sum(batch.stop - batch.start for batch in batches[r::world]) for r in range(world)]
+    local, done = torch.empty((rows[this], shape[1]), dtype=torch.float32, device=device), 0
+    shown = progress if this == 0 else None
+    for batch in _progress(batches[this::world], sizes[this::world], shown):
+        count = batch.stop - batch.start
+        # On a GPU this does not wait for the batch.
+        local[done : done + count] = embed(batch)
+        done += count
+    if world == 1:
+        only: np.ndarray = local.cpu().numpy()
+        return only
+    embeddings = np.empty(shape, dtype=np.float32)
+    for r, part in enumerate(gather_rows(local, rows)):
+        of_rank, done = part.cpu().numpy(), 0
+        for batch in batches[r::world]:
+            count = batch.stop - batch.start
+            embeddings[batch] = of_rank[done : done + count]
+            done += count
+    return embeddings
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device of a module's parameters; the CPU if it has none."""
+    return next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
 
 
 @contextmanager
@@ -77,9 +192,9 @@ def _evaluation_mode(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-def _progress(buckets: list[np.ndarray], tokens: list[int], description: str | None) -> Iterator[np.ndarray]:
-    """Yield the buckets while showing how many of the tokens are done."""
-    console, total = Console(stderr=True), sum(tokens)
+def _progress(batches: Sequence[slice], sizes: Sequence[int], description: str | None) -> Iterator[slice]:
+    """Yield the batches while showing how much of their sizes (tokens or texts) is done."""
+    console, total = Console(stderr=True), sum(sizes)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -93,10 +208,10 @@ def _progress(buckets: list[np.ndarray], tokens: list[int], description: str | N
     done = 0
     with bar:
         task = bar.add_task(description or "", total=total)
-        for bucket, count in zip(buckets, tokens, strict=True):
-            yield bucket
-            done += count
-            bar.advance(task, count)
+        for batch, size in zip(batches, sizes, strict=True):
+            yield batch
+            done += size
+            bar.advance(task, size)
             now = time.monotonic()
             if bar.disable and description is not None and now - last_line >= SECONDS_BETWEEN_LOG_LINES:
                 last_line = now

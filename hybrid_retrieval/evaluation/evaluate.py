@@ -1,25 +1,21 @@
 """Evaluate a model, or embeddings, on a benchmark in the three settings."""
 
-import platform
 import time
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.embedder import Embedder
+from hybrid_retrieval.evaluation.environment import environment
 from hybrid_retrieval.evaluation.language_bias.measures import TOP, LanguageBias, measure_language_bias
 from hybrid_retrieval.evaluation.metrics import METRICS
 from hybrid_retrieval.evaluation.ranking import rank_relevant
 from hybrid_retrieval.evaluation.results import PER_QUERY_FILE, SCHEMA, Results
 from hybrid_retrieval.evaluation.settings import QueryScores, macro_cross_lingual, macro_monolingual, mean
-
-PACKAGES = ("hybrid-retrieval", "torch", "transformers", "tokenizers", "numpy", "pyarrow")
 
 
 def evaluate(
@@ -42,27 +38,37 @@ def evaluate(
     Raises:
         UserError: the model gives NaN or infinite embeddings.
     """
+    queries, candidates, seconds = embed(embedder, benchmark, progress=progress)
+    return evaluate_embeddings(
+        queries,
+        candidates,
+        benchmark,
+        model=embedder.name,
+        run=run,
+        encode_seconds=seconds,
+        block_bytes=block_bytes,
+    )
+
+
+def embed(
+    embedder: Embedder, benchmark: Benchmark, *, progress: bool = True
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The embeddings of a benchmark's queries and candidates, and the seconds they took.
+
+    Returns:
+        float32 (queries, dimension), float32 (candidates, dimension), seconds.
+    """
     started = time.perf_counter()
 
     def title(count: int, what: str) -> str | None:
         return f"{benchmark.name}: {count:,} {what}" if progress else None
 
-    queries, candidates = benchmark.query_ids, benchmark.candidate_ids
-    query_embeddings = embedder.embed(
-        queries, benchmark.query_texts, "query", title=title(len(queries), "queries")
+    ids, candidate_ids = benchmark.query_ids, benchmark.candidate_ids
+    queries = embedder.embed(ids, benchmark.query_texts, "query", title=title(len(ids), "queries"))
+    candidates = embedder.embed(
+        candidate_ids, benchmark.candidate_texts, "passage", title=title(len(candidate_ids), "candidates")
     )
-    candidate_embeddings = embedder.embed(
-        candidates, benchmark.candidate_texts, "passage", title=title(len(candidates), "candidates")
-    )
-    return evaluate_embeddings(
-        query_embeddings,
-        candidate_embeddings,
-        benchmark,
-        model=embedder.name,
-        run=run,
-        encode_seconds=time.perf_counter() - started,
-        block_bytes=block_bytes,
-    )
+    return queries, candidates, time.perf_counter() - started
 
 
 def evaluate_embeddings(
@@ -89,8 +95,8 @@ def evaluate_embeddings(
     Raises:
         UserError: the embeddings do not fit the benchmark or each other, or are not finite.
     """
-    _check(query_embeddings, benchmark.query_ids, f"{benchmark.name}: query embeddings")
-    _check(candidate_embeddings, benchmark.candidate_ids, f"{benchmark.name}: candidate embeddings")
+    check_embeddings(query_embeddings, benchmark.query_ids, f"{benchmark.name}: query embeddings")
+    check_embeddings(candidate_embeddings, benchmark.candidate_ids, f"{benchmark.name}: candidate embeddings")
     if query_embeddings.shape[1] != candidate_embeddings.shape[1]:
         raise UserError(
             f"{benchmark.name}: query embeddings have {query_embeddings.shape[1]} dimensions, candidate "
@@ -119,12 +125,17 @@ def evaluate_embeddings(
         **_averages(scores, bias, benchmark.languages),
         "per_query": PER_QUERY_FILE,
         "seconds": {"encode": encode_seconds, "rank": time.perf_counter() - started},
-        "environment": _environment(),
+        "environment": environment(),
     }
     return Results(metrics, _per_query(scores, bias, benchmark))
 
 
-def _check(embeddings: np.ndarray, ids: list[str], what: str) -> None:
+def check_embeddings(embeddings: np.ndarray, ids: list[str], what: str) -> None:
+    """Check that there is one finite embedding an id.
+
+    Raises:
+        UserError: there is not; the message begins with `what`.
+    """
     if embeddings.ndim != 2 or len(embeddings) != len(ids):
         raise UserError(f"{what} have shape {embeddings.shape}; ({len(ids)}, dimension) is needed.")
     broken = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
@@ -186,16 +197,3 @@ def _per_query(scores: QueryScores, bias: LanguageBias, benchmark: Benchmark) ->
 
 def _nullable(values: np.ndarray) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
-
-
-def _environment() -> dict[str, Any]:
-    """Versions and hardware; nothing that names a user, a host or a folder."""
-    cuda = torch.cuda.is_available()
-    return {
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if cuda else "cpu",
-    }

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
+import torch.distributed as dist
 from omegaconf import DictConfig
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
-from hybrid_retrieval.evaluation.benchmarks.registry import load_benchmark
+from hybrid_retrieval.evaluation.benchmarks.registry import load_pool_benchmark
 from hybrid_retrieval.evaluation.embedder import EncoderEmbedder
-from hybrid_retrieval.evaluation.evaluate import evaluate
+from hybrid_retrieval.evaluation.evaluate import embed, evaluate_embeddings
 from hybrid_retrieval.training.assemble import Parts, assemble
 from hybrid_retrieval.training.check_options import check_options
 from hybrid_retrieval.training.summary import SETTINGS, before, summary
@@ -41,7 +43,7 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path, Path | None]:
     check_options(cfg)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     # A wrong benchmark path should show before the training, not after it.
-    benchmark = load_benchmark(cfg.benchmark, cfg.paths.cache) if cfg.evaluate else None
+    benchmark = load_pool_benchmark(cfg.benchmark, cfg.paths, "benchmark") if cfg.evaluate else None
     parts = assemble(cfg, _val_benchmark(cfg))
     has_validation = bool(parts.data.validation or parts.data.val_benchmark)
     trainer = make_trainer(cfg, run_folder, parts.plan, has_validation=has_validation)
@@ -60,18 +62,21 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path, Path | None]:
         weights_only=True,
     )
     _load_best(parts, run_folder, cfg)
+    run = describe_run(cfg, parts, trainer.global_step, time.perf_counter() - started)
     model_folder, metrics = run_folder / "model", None
     if trainer.is_global_zero:
-        run = describe_run(cfg, parts, trainer.global_step, time.perf_counter() - started)
-        model_folder = save_model(parts, run_folder, run)
-        if benchmark is not None:
-            parts.model.to(trainer.strategy.root_device)
-            results = evaluate(EncoderEmbedder(parts.model.encoder, name="model"), benchmark, run=run)
-            metrics = results.write(run_folder)
-            _log_final(trainer, results.metrics)
-            (run_folder / "summary.md").write_text(summary(cfg, run, results.metrics), encoding="utf-8")
-        else:
-            (run_folder / "summary.md").write_text(summary(cfg, run, None), encoding="utf-8")
+        save_model(parts, run_folder, run)
+    embeddings = _embed_on_all_ranks(trainer, parts, benchmark) if benchmark is not None else None
+    if trainer.is_global_zero:
+        found = None
+        if benchmark is not None and embeddings is not None:
+            queries, candidates, seconds = embeddings
+            results = evaluate_embeddings(
+                queries, candidates, benchmark, model="model", run=run, encode_seconds=seconds
+            )
+            metrics, found = results.write(run_folder), results.metrics
+            _log_final(trainer, found)
+        (run_folder / "summary.md").write_text(summary(cfg, run, found), encoding="utf-8")
     _finish_loggers(trainer)
     return model_folder, metrics
 
@@ -80,8 +85,19 @@ def _val_benchmark(cfg: DictConfig) -> Benchmark | None:
     """The part of `val_retrieval` that every validation retrieves on."""
     if cfg.get("val_retrieval") is None:
         return None
-    benchmark = load_benchmark(cfg.val_retrieval, cfg.paths.cache)
+    benchmark = load_pool_benchmark(cfg.val_retrieval, cfg.paths, "benchmark@val_retrieval")
     return benchmark if cfg.val_questions is None else benchmark.sample(cfg.val_questions)
+
+
+def _embed_on_all_ranks(
+    trainer: pl.Trainer, parts: Parts, benchmark: Benchmark
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The benchmark's embeddings, of which every rank encodes a share."""
+    parts.model.to(trainer.strategy.root_device)
+    embedder = EncoderEmbedder(
+        parts.model.encoder.eval(), name="model", distributed=dist.is_available() and dist.is_initialized()
+    )
+    return embed(embedder, benchmark, progress=trainer.is_global_zero)
 
 
 def describe_run(cfg: DictConfig, parts: Parts, steps: int, seconds: float) -> dict[str, Any]:
@@ -101,13 +117,12 @@ def describe_run(cfg: DictConfig, parts: Parts, steps: int, seconds: float) -> d
     }
 
 
-def save_model(parts: Parts, run_folder: Path, run: dict[str, Any]) -> Path:
+def save_model(parts: Parts, run_folder: Path, run: dict[str, Any]) -> None:
     """Write model/ in sentence-transformers' layout, with what trained it."""
     folder = run_folder / "model"
     parts.model.encoder.eval()
     parts.model.encoder.save(folder)
     (folder / RUN_FILE).write_text(json.dumps({"run": run}, indent=2) + "\n", encoding="utf-8")
-    return folder
 
 
 def _load_best(parts: Parts, run_folder: Path, cfg: DictConfig) -> None:

@@ -13,6 +13,15 @@ from hybrid_retrieval.errors import UserError
 
 @dataclass(frozen=True)
 class SquadParagraph:
+    """A paragraph with its questions.
+
+    Attributes:
+        where: file and place, for messages.
+        context: the text.
+        label: the id that the file gives the paragraph, if it gives one.
+        questions: the id and the entry of each question.
+    """
+
     where: str
     context: str
     label: str | None

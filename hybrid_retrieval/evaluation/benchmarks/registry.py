@@ -1,7 +1,9 @@
 """Benchmarks by the name that `benchmark=` takes."""
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from omegaconf import DictConfig
@@ -11,33 +13,77 @@ from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.data.readers.base import Row
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
+from hybrid_retrieval.evaluation.benchmarks.beir import beir
+from hybrid_retrieval.evaluation.benchmarks.mewsli_x import mewsli_x
+from hybrid_retrieval.evaluation.benchmarks.miracl import miracl
+from hybrid_retrieval.evaluation.benchmarks.mlqa_r import mlqa_r
 from hybrid_retrieval.evaluation.benchmarks.parallel import benchmark_from_rows
+from hybrid_retrieval.evaluation.benchmarks.squadshifts import squadshifts
+from hybrid_retrieval.evaluation.benchmarks.tatoeba import tatoeba
 from hybrid_retrieval.evaluation.benchmarks.xquad_r import xquad_r
+from hybrid_retrieval.evaluation.bitext import Bitext
+from hybrid_retrieval.evaluation.corpus.benchmark import CorpusBenchmark
+from hybrid_retrieval.evaluation.sources.prepared import benchmark_folder
 
+AnyBenchmark = Benchmark | Bitext | CorpusBenchmark
+
+_FROM_FILES: Mapping[str, Callable[[Path, DictConfig], AnyBenchmark]] = MappingProxyType(
+    {
+        "xquad_r": lambda path, cfg: xquad_r(path, languages=_languages(cfg), candidate=cfg.candidate),
+        "mlqa_r": lambda path, cfg: mlqa_r(path, languages=_languages(cfg), candidate=cfg.candidate),
+        "tatoeba": lambda path, cfg: tatoeba(path, languages=_languages(cfg), kind=cfg.kind),
+        "squadshifts": lambda path, cfg: squadshifts(path, subset=cfg.subset),
+        "beir": lambda path, cfg: beir(path, split=cfg.split, language=cfg.language),
+        "miracl": lambda path, cfg: miracl(path, languages=_languages(cfg), split=cfg.split),
+        "mewsli_x": lambda path, cfg: mewsli_x(path, languages=_languages(cfg), split=cfg.split),
+    }
+)
+_FROM_DATA = ("world_facts", "parallel")
 _SETTING = re.compile(r"(?<![\w./-])data(=|\.(?=(?:path|options|languages|validation_fraction)\b))")
 
 
-def load_benchmark(cfg: DictConfig, cache: str | None) -> Benchmark:
+def load_benchmark(cfg: DictConfig, paths: DictConfig) -> AnyBenchmark:
     """Read the benchmark of a `benchmark` configuration.
 
     Args:
         cfg: one of `conf/benchmark/`.
-        cache: folder of prepared data sets; None is the user's cache.
+        paths: one of `conf/paths/`: where prepared data sets and benchmarks lie.
 
     Raises:
         UserError: files missing or malformed, or no such benchmark.
     """
-    languages = list(cfg.languages) if cfg.get("languages") is not None else None
-    if cfg.name == "xquad_r":
-        if not cfg.path:
-            raise UserError(
-                "benchmark=xquad_r needs benchmark.path=<folder with ar.json ... zh.json>; the files are in "
-                "the folder xquad-r of LAReQA's data (https://github.com/google-research-datasets/lareqa)."
-            )
-        return xquad_r(Path(cfg.path), languages=languages, candidate=cfg.candidate)
+    if cfg.name in _FROM_FILES:
+        folder = benchmark_folder(cfg.name, cfg.path, paths.cache, paths.benchmarks)
+        return _FROM_FILES[cfg.name](folder, cfg)
     if "reader" in cfg:
-        return _held_out(cfg, cache, languages)
-    raise UserError(f"benchmark.name={cfg.name} is unknown; known: xquad_r, world_facts, parallel.")
+        return _held_out(cfg, paths.cache, _languages(cfg))
+    raise UserError(
+        f"benchmark.name={cfg.name} is unknown; known: {', '.join(sorted([*_FROM_FILES, *_FROM_DATA]))}."
+    )
+
+
+def load_pool_benchmark(cfg: DictConfig, paths: DictConfig, setting: str) -> Benchmark:
+    """A benchmark that is ranked as a whole, as training can evaluate on.
+
+    Args:
+        cfg: one of `conf/benchmark/`.
+        paths: one of `conf/paths/`.
+        setting: which setting chose it, for the message.
+
+    Raises:
+        UserError: as `load_benchmark`, or another kind of benchmark.
+    """
+    benchmark = load_benchmark(cfg, paths)
+    if not isinstance(benchmark, Benchmark):
+        raise UserError(
+            f"{setting}={cfg.name} cannot be evaluated during training: use hybrid-retrieval evaluate "
+            f"model=<run folder>/model benchmark={cfg.name} afterwards, and another {setting} here."
+        )
+    return benchmark
+
+
+def _languages(cfg: DictConfig) -> list[str] | None:
+    return [str(code) for code in cfg.languages] if cfg.get("languages") is not None else None
 
 
 def _held_out(cfg: DictConfig, cache: str | None, languages: list[str] | None) -> Benchmark:

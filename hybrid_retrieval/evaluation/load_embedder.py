@@ -1,0 +1,82 @@
+"""The embedder that a command line asks for."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.evaluation.embedder import Embedder, EncoderEmbedder
+from hybrid_retrieval.evaluation.embedding_cache import folder_fingerprint
+from hybrid_retrieval.evaluation.embedding_files import EmbeddingFiles
+from hybrid_retrieval.evaluation.library_embedder import SentenceTransformerEmbedder
+from hybrid_retrieval.models.sentence_transformer import beyond_text_encoder, load_sentence_transformer
+
+log = logging.getLogger(__name__)
+
+
+def load_embedder(
+    model: str | None,
+    *,
+    queries: str | None = None,
+    candidates: str | None = None,
+    device: torch.device | str = "cpu",
+    token_budget: int = 2048,
+    cache: Path | None = None,
+    cache_gb: float = 20.0,
+    dtype: str = "float32",
+    distributed: bool = False,
+) -> Embedder:
+    """The embedder that a command line asks for: a model, or files of embeddings.
+
+    Args:
+        model: a folder, a hub id or a named backbone; a sentence-transformers model whose modules
+            `TextEncoder` does not have is run by that library, if it is installed.
+        queries: file of the queries' embeddings (see `EmbeddingFiles`), in place of a model.
+        candidates: file of the candidates' embeddings.
+        device: where the model runs.
+        token_budget, cache, cache_gb, dtype, distributed: as for `EncoderEmbedder`.
+
+    Raises:
+        UserError: both a model and files, or neither; no such model or file, or a damaged one.
+    """
+    if queries or candidates:
+        if model or not (queries and candidates):
+            raise UserError(
+                "embeddings take the place of a model: give embeddings.queries=<file> and "
+                "embeddings.candidates=<file>, both, and no model=."
+            )
+        return EmbeddingFiles(queries=Path(queries), candidates=Path(candidates))
+    if not model:
+        raise UserError(
+            "evaluate needs model=<folder, hub id or backbone name>, for example model=e5_small_q4, or "
+            "embeddings.queries=<file> and embeddings.candidates=<file>."
+        )
+    from hybrid_retrieval.models.encoder import TextEncoder  # noqa: PLC0415 (seconds)
+
+    try:
+        encoder = TextEncoder.load(model)
+    except UserError as error:
+        folder = beyond_text_encoder(model)
+        if folder is None:
+            raise
+        log.info("%s; using sentence-transformers", error)
+        library_model = load_sentence_transformer(folder, device, reason=str(error))
+        return SentenceTransformerEmbedder(
+            library_model,
+            name=model,
+            fingerprint=folder_fingerprint(folder),
+            cache=cache,
+            cache_gb=cache_gb,
+            dtype=dtype,
+            distributed=distributed,
+        )
+    return EncoderEmbedder(
+        encoder.to(device),
+        name=model,
+        token_budget=token_budget,
+        cache=cache,
+        cache_gb=cache_gb,
+        dtype=dtype,
+        distributed=distributed,
+    )

@@ -52,7 +52,7 @@ def run_verb(verb: str, arguments: Sequence[str], folders: Sequence[str] = ()) -
                 cfg.runs = [str(Path(folder).absolute()).replace("${", "\\${") for folder in folders]
             importlib.import_module(f"hybrid_retrieval.commands.{verb}").run(cfg)
         except Exception as error:
-            if isinstance(error, UserError | OmegaConfBaseException):
+            if isinstance(error, UserError | OmegaConfBaseException | HydraException):
                 _remove_records()
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # the launcher may run in another process

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from hybrid_retrieval.data.open import open_data
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
-from hybrid_retrieval.evaluation.benchmarks.registry import AnyBenchmark
+from hybrid_retrieval.evaluation.benchmarks.registry import AnyBenchmark, benchmark_options
 from hybrid_retrieval.evaluation.bitext import Bitext, evaluate_bitext
 from hybrid_retrieval.evaluation.corpus.benchmark import CorpusBenchmark
 from hybrid_retrieval.evaluation.corpus.encode import encode_corpus
@@ -69,6 +69,7 @@ def carry_out(job: Job) -> tuple[Path, Results] | None:
         results = _corpus(job, job.benchmark)
     if results is None or rank():
         return None
+    results.metrics["benchmark_options"] = benchmark_options(job.settings)
     return results.write(job.folder), results
 
 

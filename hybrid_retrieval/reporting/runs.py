@@ -197,6 +197,13 @@ def _check_comparable(runs: Sequence[Run]) -> None:
                 f"queries or candidates ({_counts(first)}; {_counts(run)}): not comparable. Evaluate "
                 "both with the same benchmark.path and languages."
             )
+        ours, theirs = (of.metrics.get("benchmark_options") for of in (run, first))
+        if ours and theirs and ours != theirs:
+            key = min(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+            raise UserError(
+                f"{first.folder} and {run.folder} were evaluated on {first.benchmark} with benchmark.{key}="
+                f"{theirs.get(key)} and {ours.get(key)}: not comparable. Evaluate both with the same."
+            )
 
 
 def _counts(run: Run) -> str:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
-from hybrid_retrieval.evaluation.benchmarks.registry import load_pool_benchmark
+from hybrid_retrieval.evaluation.benchmarks.registry import benchmark_options, load_pool_benchmark
 from hybrid_retrieval.evaluation.embedder import EncoderEmbedder
 from hybrid_retrieval.evaluation.evaluate import embed, evaluate_embeddings
 from hybrid_retrieval.training.assemble import Parts, assemble
@@ -74,6 +74,7 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path, Path | None]:
             results = evaluate_embeddings(
                 queries, candidates, benchmark, model="model", run=run, encode_seconds=seconds
             )
+            results.metrics["benchmark_options"] = benchmark_options(cfg.benchmark)
             metrics, found = results.write(run_folder), results.metrics
             _log_final(trainer, found)
         (run_folder / "summary.md").write_text(summary(cfg, run, found), encoding="utf-8")

@@ -50,7 +50,7 @@ def embed_all(folder: Path, cache: Path, *, distributed: bool) -> dict[str, np.n
         results[f"{case}/cached"] = keeping.embed(ids, texts, "passage")
         results[f"{case}/encoded again"] = np.array(encoded[0])
     results["library"] = SentenceTransformerEmbedder(
-        Library(encoder), name="library", batch_size=8, distributed=distributed
+        Library(encoder), name="library", fingerprint="tiny", batch_size=8, distributed=distributed
     ).embed([str(i) for i in range(len(TEXTS))], TEXTS, "query")
     return results
 

@@ -94,7 +94,7 @@ def test_no_run_names_the_folder_and_the_command(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=re.escape(str(tmp_path)) + r": no metrics\.json.*hybrid-retrieval train"
     ):
-        find_runs([tmp_path])
+        by_benchmark(find_runs([tmp_path]))
     with pytest.raises(UserError, match="no such folder"):
         find_runs([tmp_path / "absent"])
 
@@ -105,13 +105,13 @@ def test_broken_metrics_name_file_and_line(tmp_path: Path) -> None:
 
     file.write_text('{"schema": 1,\n"model": "hal', encoding="utf-8")
     with pytest.raises(UserError, match=re.escape(str(file)) + ", line 2: not valid JSON"):
-        find_runs([tmp_path])
+        by_benchmark(find_runs([tmp_path]))
     file.write_text(json.dumps(whole | {"schema": 2}), encoding="utf-8")
     with pytest.raises(UserError, match="schema 1"):
-        find_runs([tmp_path])
+        by_benchmark(find_runs([tmp_path]))
     file.write_text(json.dumps({k: v for k, v in whole.items() if k != "per_pair"}), encoding="utf-8")
     with pytest.raises(UserError, match="no per_pair"):
-        find_runs([tmp_path])
+        by_benchmark(find_runs([tmp_path]))
 
 
 def test_runs_on_several_benchmarks_are_kept_apart(tmp_path: Path) -> None:
@@ -143,3 +143,13 @@ def test_untrained_backbones_are_told_apart_by_name(tmp_path: Path) -> None:
 
     write_study(tmp_path / "three", ("untrained",), model="/other/second")
     assert len({e.label for e in group_runs(find_runs([tmp_path]))}) == 3
+
+
+def test_runs_on_different_forms_of_a_benchmark_are_refused(tmp_path: Path) -> None:
+    for name, candidate in (("a", "sentence"), ("b", "context")):
+        file = write_run(tmp_path / name, "hybrid", seed=1) / "metrics.json"
+        metrics = json.loads(file.read_text(encoding="utf-8"))
+        metrics["benchmark_options"] = {"candidate": candidate, "languages": None}
+        file.write_text(json.dumps(metrics), encoding="utf-8")
+    with pytest.raises(UserError, match=r"benchmark\.candidate=sentence and context: not comparable"):
+        by_benchmark(find_runs([tmp_path]))

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hybrid_retrieval.data.open import open_data
 from hybrid_retrieval.data.parallel import ParallelCorpus
@@ -60,6 +61,13 @@ def load_benchmark(cfg: DictConfig, paths: DictConfig) -> AnyBenchmark:
     raise UserError(
         f"benchmark.name={cfg.name} is unknown; known: {', '.join(sorted([*_FROM_FILES, *_FROM_DATA]))}."
     )
+
+
+def benchmark_options(cfg: DictConfig) -> dict[str, Any]:
+    """What decides what is evaluated, other than the files, for metrics.json."""
+    places = ("name", "path", "shards", "shard_rows")
+    options: dict[str, Any] = OmegaConf.to_container(cfg)  # type: ignore[assignment]
+    return {key: value for key, value in options.items() if key not in places}
 
 
 def load_pool_benchmark(cfg: DictConfig, paths: DictConfig, setting: str) -> Benchmark:

@@ -14,7 +14,7 @@ TORCH := $(if $(GPU),torch>=2.6,torch==2.13.0)
 EXTRA := $(if $(GPU),gpu,cpu)
 TORCH_ARGS ?=
 
-.PHONY: help setup demo test test-slow lint types format bench clean
+.PHONY: help setup demo test test-slow lint types format bench bench-large clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -54,6 +54,12 @@ format: $(STAMP) ## let ruff mend what it can
 bench: $(STAMP) ## the benchmarks (ratios, from one run)
 	$(BIN)/python -m benchmarks.plan
 	$(BIN)/python -m benchmarks.ranking
+	$(HR) prepare
+	$(BIN)/python -m benchmarks.encode --texts 250
+
+bench-large: $(STAMP) ## exact search in 5 million embeddings, and FAISS against it (minutes, 5 GB of disk)
+	$(BIN)/python -m benchmarks.large_corpus
+	$(BIN)/python -m benchmarks.faiss_recall
 
 clean: ## remove .venv and outputs
 	rm -rf $(VENV) outputs

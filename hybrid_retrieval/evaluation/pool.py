@@ -2,13 +2,13 @@
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import count, pairwise, repeat
 
 import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK_BYTES_CPU = 8 << 20
+BLOCK_BYTES_CPU = 64 << 20
 BLOCK_BYTES_GPU = 256 << 20
 
 
@@ -21,7 +21,7 @@ def block_rows(candidates: int, device: torch.device, block_bytes: int | None = 
         candidates: in the pool.
         device: where the scores are.
         block_bytes: bound in bytes on the scores of a block, or one query's scores if these are more; None is
-            8 MiB on the CPU (near the caches' size) and 256 MiB on a GPU.
+            64 MiB on the CPU and 256 MiB on a GPU.
     """
     bound = block_bytes or (BLOCK_BYTES_GPU if device.type == "cuda" else BLOCK_BYTES_CPU)
     return max(1, bound // (4 * max(1, candidates)))
@@ -59,14 +59,20 @@ class Pool:
         ).tolist()
         columns = np.ascontiguousarray(embeddings[self.candidate_at], dtype=np.float32)
         self.repeated, self.original = (of.to(device) for of in _repeated_rows(columns))
-        self.embeddings = torch.from_numpy(columns).to(device)
+        self.embeddings = columns if device.type == "cpu" else torch.from_numpy(columns).to(device)
         self.place = torch.from_numpy(np.ascontiguousarray(tie_order[self.candidate_at])).to(device)
         self.device = device
+        self._kept: dict[int, np.ndarray] = {}
 
     def scores(self, queries: np.ndarray) -> Tensor:
-        """Inner products; float32 (queries, columns)."""
-        block = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32)).to(self.device)
-        scores = block @ self.embeddings.T
+        """Inner products; float32 (queries, columns), on a CPU valid until the next call."""
+        block = np.ascontiguousarray(queries, dtype=np.float32)
+        if isinstance(self.embeddings, np.ndarray):
+            # NumPy's BLAS is faster than PyTorch's on AMD's processors.
+            out = self._scratch(-1, (len(block), len(self.embeddings)))
+            scores = torch.from_numpy(np.matmul(block, self.embeddings.T, out=out))
+        else:
+            scores = torch.from_numpy(block).to(self.device) @ self.embeddings.T
         scores[:, self.repeated] = scores[:, self.original]
         return scores
 
@@ -86,7 +92,7 @@ class Pool:
         wanted[place_of] = own
         equal = torch.zeros(len(row), dtype=torch.int64, device=self.device)
         spans = list(pairwise(self.edges))
-        in_order = threads.map(lambda span: _sorted(scores[:, span[0] : span[1]]), spans)
+        in_order = list(threads.map(self._sorted, repeat(scores), count(), spans))
         for language, ordered in enumerate(in_order):
             above = torch.searchsorted(ordered, wanted, right=True)[place_of]
             equal += above - torch.searchsorted(ordered, wanted)[place_of]
@@ -95,9 +101,27 @@ class Pool:
         if len(tied):
             of_tied = scores[rows[tied]]
             wins = (of_tied == own[tied, None]) & (self.place < self.place[columns[tied], None])
-            counts = [wins[:, start:end].sum(dim=1, dtype=torch.int32) for start, end in spans]
-            ahead[tied.cpu().numpy()] += torch.stack(counts, dim=1).cpu().numpy()
+            of_each = [wins[:, start:end].sum(dim=1, dtype=torch.int32) for start, end in spans]
+            ahead[tied.cpu().numpy()] += torch.stack(of_each, dim=1).cpu().numpy()
         return ahead
+
+    def _sorted(self, scores: Tensor, language: int, span: tuple[int, int]) -> Tensor:
+        """Each row of a language's columns in ascending order."""
+        of_language = scores[:, span[0] : span[1]]
+        if self.device.type != "cpu":
+            return of_language.sort(dim=1).values
+        # NumPy's vectorised sort is far faster than PyTorch's.
+        ordered = self._scratch(language, (len(scores), span[1] - span[0]))
+        np.copyto(ordered, of_language.numpy())
+        ordered.sort(axis=1)
+        return torch.from_numpy(ordered)
+
+    def _scratch(self, key: int, shape: tuple[int, int]) -> np.ndarray:
+        """Memory that is used again for every block: fresh pages cost as much as the work done on them."""
+        kept = self._kept.get(key)
+        if kept is None or len(kept) < shape[0]:
+            kept = self._kept[key] = np.empty(shape, dtype=np.float32)
+        return kept[: shape[0]]
 
     def best(self, scores: Tensor, top: int) -> np.ndarray:
         """Positions in the pool of the best candidates of each row, ties in order; int64 (rows, top)."""
@@ -117,13 +141,6 @@ class Pool:
         part = copy.copy(self)
         part.candidate_at, part.place = self.candidate_at[span], self.place[span]
         return part, span
-
-
-def _sorted(scores: Tensor) -> Tensor:
-    """Each row in ascending order; NumPy's vectorised sort is far faster on a CPU than PyTorch's."""
-    if scores.device.type != "cpu":
-        return scores.sort(dim=1).values
-    return torch.from_numpy(np.sort(scores.numpy(), axis=1))
 
 
 def _repeated_rows(rows: np.ndarray) -> tuple[Tensor, Tensor]:

@@ -78,8 +78,8 @@ def rank_relevant(
         relevant: int64 positions of candidates.
         top: how many candidates of the pool's ranking to give; the whole pool if it is smaller.
         block_bytes: bound in bytes on the block of scores held at one time, or one query's scores if
-            these are more; None is 8 MiB on the CPU (near the caches' size) and 256 MiB on a GPU. The result
-            does not depend on it beyond the rounding of float32.
+            these are more; None is 64 MiB on the CPU and 256 MiB on a GPU. About as much again is held while
+            they are sorted. The result does not depend on it beyond the rounding of float32.
         device: where to compute; None is the GPU if there is one, else the CPU.
 
     Raises:

@@ -11,6 +11,12 @@ import pytest
 
 from tests.own_data import own_data_overrides
 
+# A shell that runs the tests in the background lets them and their children ignore SIGINT.
+COMMAND = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from hybrid_retrieval.cli import main; main()"
+)
+
 
 @pytest.mark.parametrize(
     ("number", "status"),
@@ -28,7 +34,7 @@ def test_stopped_training_does_not_count_as_a_success(
     ]
     with subprocess.Popen(
         [
-            *(sys.executable, "-m", "hybrid_retrieval", "train", *own_data_overrides(own_data), *overrides),
+            *(sys.executable, "-c", COMMAND, "train", *own_data_overrides(own_data), *overrides),
             f"hydra.run.dir={tmp_path}",
         ],
         env={**os.environ, "HYBRID_RETRIEVAL_CACHE": str(command_cache), "OMP_NUM_THREADS": "1"},
@@ -36,11 +42,14 @@ def test_stopped_training_does_not_count_as_a_success(
         stdout=subprocess.DEVNULL,
         text=True,
     ) as run:
-        end = time.monotonic() + 120
-        while not checkpoint.exists() and run.poll() is None and time.monotonic() < end:
-            time.sleep(0.05)
-        run.send_signal(number)
-        _, stderr = run.communicate(timeout=120)
+        try:
+            end = time.monotonic() + 120
+            while not checkpoint.exists() and run.poll() is None and time.monotonic() < end:
+                time.sleep(0.05)
+            run.send_signal(number)
+            _, stderr = run.communicate(timeout=120)
+        finally:
+            run.kill()
 
     assert run.returncode == status, stderr
     assert "Traceback" not in stderr

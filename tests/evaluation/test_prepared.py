@@ -95,8 +95,10 @@ def test_folder_that_is_a_file(server: FileServer, tmp_path: Path) -> None:
         prepare(a_source(server), tmp_path / "root")
 
 
+# A shell that runs the tests in the background lets them and their children ignore SIGINT.
 PROCESS = """
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from hybrid_retrieval.evaluation.sources.catalogue import Source, SourceFile
 from hybrid_retrieval.evaluation.sources.prepared import prepare_benchmark

@@ -39,6 +39,11 @@ def test_own_data_example_trains_and_evaluates(tmp_path: Path) -> None:
 def test_every_named_file_and_target_exists() -> None:
     text = README.read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
-        assert (README.parent / link).exists(), link
+        path, _, heading = link.partition("#")
+        assert not path or (README.parent / path).exists(), link
+        if heading:
+            assert heading in {
+                re.sub(r"\W+", "-", title.lower()) for title in re.findall(r"^#+ (.+)$", text, re.M)
+            }
     targets = set(re.findall(r"^([a-z-]+):", (README.parent / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets

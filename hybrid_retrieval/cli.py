@@ -8,6 +8,7 @@ from pathlib import Path
 VERBS = {
     "prepare": "fetch and convert a data set, a backbone and benchmarks, once",
     "train": "train a dual encoder, save it and evaluate it; -m for several runs",
+    "mine": "hard negatives for a data set with a model of yours, written as a data set to train on",
     "evaluate": "evaluate any model on a benchmark in the three settings",
     "compare": "one table and one page from many runs",
 }

@@ -18,7 +18,7 @@ from hybrid_retrieval.training.check_options import check_options
 CONF = config_folder()
 GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "command")
 USED_BY: dict[str, tuple[str, ...]] = {
-    "data": ("train", "prepare"),
+    "data": ("train", "prepare", "mine"),
     "backbone": ("train", "prepare"),
     "benchmark": ("train", "evaluate", "prepare"),
     "index": ("evaluate",),

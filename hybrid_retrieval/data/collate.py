@@ -51,6 +51,8 @@ class TrainBatch:
         passage_ids: int64 (b * (1 + k),); -1 where a query has fewer than k hard negatives.
         monolingual: 1 if query and passage of every pair share a language, else 0.
         step: optimiser step.
+        query_languages: int64 (b,), index into the plan's languages.
+        passage_languages: int64 (b * (1 + k),), as `passage_ids`.
     """
 
     queries: EncodedTexts
@@ -59,6 +61,8 @@ class TrainBatch:
     passage_ids: Tensor
     monolingual: int
     step: int
+    query_languages: Tensor | None = None
+    passage_languages: Tensor | None = None
 
 
 def encode_chunks(
@@ -130,4 +134,10 @@ class Collator:
             passage_ids=torch.from_numpy(np.concatenate([positives, ids.reshape(-1)]).astype(np.int64)),
             monolingual=int(batch.kind is not BatchKind.CROSS_LINGUAL),
             step=batch.step,
+            query_languages=torch.from_numpy(np.asarray(batch.query_languages, dtype=np.int64)),
+            passage_languages=torch.from_numpy(
+                np.concatenate(
+                    [batch.passage_languages, np.repeat(batch.passage_languages, self.hard_negatives)]
+                ).astype(np.int64)
+            ),
         )

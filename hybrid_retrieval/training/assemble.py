@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -13,7 +14,7 @@ from hybrid_retrieval.data.open import prepare_data
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
-from hybrid_retrieval.losses.info_nce import InfoNCE
+from hybrid_retrieval.losses.objective import Objective
 from hybrid_retrieval.models.backbones import BackboneSpec, load_backbone
 from hybrid_retrieval.models.dual_encoder import DualEncoder
 from hybrid_retrieval.sampling.plan import BatchPlan
@@ -44,7 +45,10 @@ def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
     """
     strategy, taus = sampling_options(cfg)
     spec = BackboneSpec.from_mapping(OmegaConf.to_container(cfg.backbone))  # type: ignore[arg-type]
-    loss = InfoNCE(**cfg.loss)
+    objective: dict[str, Any] = OmegaConf.to_container(cfg.loss)  # type: ignore[assignment]
+    grad_cache = objective.pop("grad_cache", False)
+    loss = Objective.from_config(objective)
+    loss.check_inputs(("query_languages", "passage_languages"))
 
     folders = prepare_data(cfg.data, cfg.paths.cache)
     train = [ParallelCorpus.open(folder, "train") for folder in folders]
@@ -56,7 +60,12 @@ def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
         cfg.seed,
         **taus,
     )
+    loss.training_instances = plan.triples_per_epoch
     encoder = load_backbone(spec)
+    if (largest := max(loss.info_nce.dimensions, default=0)) > encoder.dimension:
+        raise UserError(
+            f"loss.dimensions: {largest} is more than the {encoder.dimension} dimensions of {spec.name}."
+        )
     optim = cfg.optim
     model = DualEncoder(
         encoder,
@@ -66,6 +75,7 @@ def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
         warmup=optim.warmup,
         decay=optim.decay,
         total_steps=cfg.trainer.max_steps,
+        grad_cache=grad_cache,
         val_benchmark=val_benchmark,
     )
     data = HybridDataModule(

@@ -46,7 +46,13 @@ _WHOLE_OR_NULL = {
 _FRACTIONAL = ("optim.lr", "optim.weight_decay", "optim.eps", "data.validation_fraction", "optim.warmup")
 _SWITCHES = (
     *("resume", "evaluate", "save_checkpoints", "optim.fused", "trainer.enable_progress_bar"),
-    *("loss.learn_temperature", "loss.local_loss", "loss.gather_with_grad"),
+    *(
+        "loss.grad_cache",
+        "loss.within_view",
+        "loss.learn_temperature",
+        "loss.local_loss",
+        "loss.gather_with_grad",
+    ),
 )
 
 

@@ -1,6 +1,7 @@
 """InfoNCE against sentence-transformers and against a plain loop."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,18 @@ from torch.nn import functional
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.losses.info_nce import InfoNCE
+from tests.losses.terms.plain_info_nce import plain_info_nce
+from tests.losses.terms.pushes import at_degrees
+
+OPTIONS: list[dict[str, Any]] = [
+    {"reverse": 1.0},
+    {"within_view": True},
+    {"margin": 0.0},
+    {"reverse": 0.3, "margin": -0.2},
+    {"reverse": 1.0, "within_view": True, "margin": 0.1},
+    {"dimensions": [16, 8, 3]},
+    {"dimensions": [8, 16], "dimension_weights": [1, 0.25], "reverse": 0.5, "within_view": True},
+]
 
 
 def unit(rows: int, dimension: int = 16, seed: int = 0) -> Tensor:
@@ -116,3 +129,134 @@ def test_fixed_temperature_is_no_parameter_and_not_saved() -> None:
 def test_bad_temperature(temperature: object) -> None:
     with pytest.raises(UserError, match=r"loss\.temperature must be a positive number"):
         InfoNCE(temperature)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_options_equal_plain_loops_in_value_and_gradient(options: dict[str, Any]) -> None:
+    """With hard negatives, false negatives, a repeated positive and padding."""
+    positive_ids, passage_ids = [4, 7, 2, 7], [4, 7, 2, 7, 7, 4, 2, 2, -1, 30, -1, 31]
+    queries, passages = unit(4, seed=3).double(), unit(12, seed=4).double()
+    values, gradients = [], []
+    for plain in (False, True):
+        leaves = [queries.clone().requires_grad_(), passages.clone().requires_grad_()]
+        if plain:
+            loss = plain_info_nce(leaves[0], leaves[1], range(4), passage_ids, temperature=0.2, **options)
+        else:
+            loss = InfoNCE(0.2, **options)(*leaves, torch.tensor(positive_ids), torch.tensor(passage_ids))
+        torch.autograd.backward(loss)
+        values.append(loss.detach())
+        gradients.append([leaf.grad for leaf in leaves])
+
+    torch.testing.assert_close(values[0], values[1], rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-6, atol=1e-7)
+    default = InfoNCE(0.2)(queries, passages, torch.tensor(positive_ids), torch.tensor(passage_ids))
+    assert abs(float(default - values[0])) > 1e-3
+
+
+def test_options_off_change_nothing_to_the_bit() -> None:
+    queries, passages, ids = unit(5, seed=1), unit(15, seed=2), torch.arange(15)
+    off = {"reverse": 0.0, "within_view": False, "margin": None, "dimensions": None}
+    found = []
+    for loss in (InfoNCE(), InfoNCE(**off), InfoNCE(dimensions=[16]), InfoNCE(margin=-3.0)):  # type: ignore[arg-type]
+        leaves = [queries.clone().requires_grad_(), passages.clone().requires_grad_()]
+        value = loss(*leaves, ids[:5], ids)
+        value.backward()
+        found.append([value.detach(), leaves[0].grad, leaves[1].grad])
+
+    for other in found[1:]:
+        assert all(torch.equal(x, y) for x, y in zip(found[0], other, strict=True))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("directions", "options"),
+    [
+        (("query_to_doc", "query_to_query"), {"within_view": True}),
+        (("query_to_doc", "doc_to_query"), {"reverse": 1.0}),
+    ],
+)
+def test_views_equal_those_of_sentence_transformers(
+    directions: tuple[str, ...], options: dict[str, Any]
+) -> None:
+    from sentence_transformers.sentence_transformer.losses import (  # noqa: PLC0415 (seconds)
+        MultipleNegativesRankingLoss,
+    )
+
+    queries, passages, ids = unit(6, seed=1), unit(6, seed=2), torch.arange(6)
+    theirs = MultipleNegativesRankingLoss(
+        torch.nn.Identity(),  # type: ignore[arg-type]
+        scale=10.0,
+        directions=directions,  # type: ignore[arg-type]
+        partition_mode="per_direction" if "reverse" in options else "joint",
+    )
+
+    torch.testing.assert_close(
+        InfoNCE(0.1, **options)(queries, passages, ids, ids),
+        theirs.compute_loss_from_embeddings([queries, passages], None),  # type: ignore[arg-type]
+    )
+
+
+def test_symmetric_loss_does_not_care_which_side_is_called_query() -> None:
+    queries, passages, ids = unit(6, seed=1), unit(6, seed=2), torch.tensor([0, 1, 2, 2, 4, 5])
+    loss = InfoNCE(reverse=1.0, within_view=True, margin=0.1)
+
+    torch.testing.assert_close(loss(queries, passages, ids, ids), loss(passages, queries, ids, ids))
+
+
+@pytest.mark.parametrize(("margin", "dropped"), [(0.0, 1), (0.2, 2), (-0.1, 0), (5.0, 3)])
+def test_margin_drops_what_scores_above_the_positive_minus_margin(margin: float, dropped: int) -> None:
+    """Positive at 60 degrees (0.5); negatives with 0.57, 0.34 and -1: dropped if above 0.5 - margin."""
+    query, passages = at_degrees(0), at_degrees(60, 55, 70, 180).requires_grad_()
+    InfoNCE(1.0, margin=margin)(query, passages, torch.tensor([1]), torch.arange(1, 5)).backward()
+
+    assert passages.grad is not None
+    negatives = (passages.grad[1:].abs().sum(1) > 0).tolist()
+    assert negatives == [False] * dropped + [True] * (3 - dropped)
+
+
+def test_truncated_embeddings_do_not_see_the_numbers_behind() -> None:
+    queries, passages, ids = unit(4, seed=1), unit(4, seed=2), torch.arange(4)
+    noisy = torch.cat([queries[:, :8], 100 * unit(4, 8, seed=3)], dim=1)
+
+    torch.testing.assert_close(
+        InfoNCE(dimensions=[8])(noisy, passages, ids, ids),
+        InfoNCE(dimensions=[8])(queries, passages, ids, ids),
+    )
+
+
+def test_scores_are_float32_under_autocast() -> None:
+    queries, passages, ids = unit(6, seed=1), unit(6, seed=2), torch.arange(6)
+    loss = InfoNCE(0.01)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (queries @ passages.T).dtype == torch.bfloat16
+        rounded = loss(queries, passages, ids, ids)
+
+    assert torch.equal(rounded, loss(queries, passages, ids, ids))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reverse": -1}, "loss.reverse"),
+        ({"reverse": True}, "loss.reverse"),
+        ({"within_view": 1}, "loss.within_view"),
+        ({"margin": "small"}, "loss.margin"),
+        ({"margin": float("nan")}, "loss.margin"),
+        ({"dimensions": []}, "loss.dimensions"),
+        ({"dimensions": 64}, "loss.dimensions"),
+        ({"dimensions": [64, 64]}, "loss.dimensions"),
+        ({"dimensions": [64, 0.5]}, "loss.dimensions"),
+        ({"dimensions": [8, 4], "dimension_weights": [1]}, "loss.dimension_weights"),
+        ({"dimensions": [8, 4], "dimension_weights": [0, 0]}, "loss.dimension_weights"),
+        ({"dimension_weights": [1]}, "loss.dimension_weights"),
+    ],
+    ids=str,
+)
+def test_bad_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        InfoNCE(**options)
+
+
+def test_dimension_above_that_of_the_embeddings() -> None:
+    ids = torch.arange(3)
+    with pytest.raises(UserError, match=r"loss\.dimensions=\[32, 8\]: 32 is more than the 16"):
+        InfoNCE(dimensions=[32, 8])(unit(3), unit(3), ids, ids)

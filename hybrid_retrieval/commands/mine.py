@@ -1,0 +1,144 @@
+"""`hybrid-retrieval mine`: hard negatives for the questions of a data set, as a data set to train on."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+
+from hybrid_retrieval.cache import cache_folder
+from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.mining.settings import MiningSettings
+
+if TYPE_CHECKING:
+    from hybrid_retrieval.data.parallel import ParallelCorpus
+    from hybrid_retrieval.mining.mine import Mined
+
+
+def run(cfg: DictConfig) -> None:
+    """Mine hard negatives with `cfg.model` for each data set of `cfg.data`; the last lines are the folders.
+
+    Args:
+        cfg: `conf/mine.yaml`.
+
+    Raises:
+        UserError: a setting, the model or the data do not fit, or no negatives are left.
+    """
+    settings = MiningSettings.of(cfg.mine)
+    _check(cfg)
+    from hybrid_retrieval.data.open import open_data  # noqa: PLC0415
+    from hybrid_retrieval.evaluation.distributed import choose_device  # noqa: PLC0415
+    from hybrid_retrieval.evaluation.load_embedder import load_embedder  # noqa: PLC0415
+    from hybrid_retrieval.mining.mine import mine  # noqa: PLC0415
+    from hybrid_retrieval.mining.statistics import statistics_table  # noqa: PLC0415
+    from hybrid_retrieval.mining.write import check_target, write_corpus  # noqa: PLC0415
+
+    device = choose_device(str(cfg.device))
+    corpora = open_data(cfg.data, cfg.paths.cache, cfg.split)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    targets = _targets(corpora, folder, cfg.out)
+    for target in targets:
+        check_target(target)
+    cache = Path(cfg.paths.cache).absolute() if cfg.paths.cache else cache_folder()
+    embedder = load_embedder(
+        str(cfg.model) if cfg.model else None,
+        queries=cfg.embeddings.queries,
+        candidates=cfg.embeddings.candidates,
+        device=device,
+        token_budget=cfg.token_budget,
+        cache=cache / "embeddings" if cfg.keep_embeddings else None,
+        cache_gb=cfg.cache_gb,
+        dtype=cfg.dtype,
+    )
+    languages = list(cfg.data.languages) if cfg.data.languages is not None else None
+    console = Console()
+    for corpus, target in zip(corpora, targets, strict=True):
+        mined = mine(
+            corpus,
+            embedder,
+            settings,
+            languages=languages,
+            seed=cfg.seed,
+            device=device,
+            scratch=folder,
+            progress=True,
+        )
+        write_corpus(
+            corpus,
+            mined.languages,
+            mined.by_row_id(),
+            target,
+            mined.statistics,
+            keep_existing=settings.keep_existing,
+        )
+        _print_sample(mined, cfg.sample, console)
+        console.print(statistics_table(corpus.name, mined.statistics))
+        _warn(mined)
+    sys.stdout.writelines(f"{target}\n" for target in targets)
+
+
+def _check(cfg: DictConfig) -> None:
+    if not cfg.model and not (cfg.embeddings.queries or cfg.embeddings.candidates):
+        raise UserError(
+            "mine needs model=<folder, hub id or backbone name>, for example model=e5_small_q4, or "
+            "embeddings.queries=<file> and embeddings.candidates=<file>."
+        )
+    for name, least in (("token_budget", 1), ("seed", 0), ("sample", 0)):
+        value = cfg[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UserError(f"{name}={value} must be a whole number of at least {least}.")
+    if isinstance(cfg.cache_gb, bool) or not isinstance(cfg.cache_gb, int | float) or cfg.cache_gb <= 0:
+        raise UserError(f"cache_gb={cfg.cache_gb} must be a number above 0.")
+    if not isinstance(cfg.keep_embeddings, bool):
+        raise UserError(f"keep_embeddings={cfg.keep_embeddings} must be true or false.")
+
+
+def _targets(corpora: Sequence["ParallelCorpus"], folder: Path, out: str | None) -> list[Path]:
+    """Where the data set of each corpus goes: a folder of its name, or `out` itself for a single one."""
+    names = [corpus.name for corpus in corpora]
+    if len(set(names)) < len(names):
+        raise UserError(f"data.path names two folders {max(names, key=names.count)!r}. Rename one of them.")
+    root = Path(out).absolute() if out else folder
+    return [root] if out and len(corpora) == 1 else [root / name for name in names]
+
+
+def _print_sample(mined: "Mined", count: int, console: Console) -> None:
+    """Print some questions, evenly spread over the split, with their positives and negatives."""
+    from hybrid_retrieval.mining.statistics import sample_table  # noqa: PLC0415
+
+    corpus, codes = mined.corpus, mined.languages
+    rows = np.unique(np.linspace(0, len(mined.queries) - 1, min(count, len(mined.queries))).astype(int))
+    for row in rows.tolist() if count else ():
+        query, positive = int(mined.queries[row]), int(mined.positives[row])
+        language = codes[int(mined.has_query[row].argmax())]
+        shown = [("positive", language, float(mined.positive_scores[row]), positive)]
+        for place, negative in enumerate(mined.negatives[row].tolist()):
+            if negative >= 0:
+                found = codes[int(mined.passage_language[row, place])]
+                shown.append((f"negative {place + 1}", found, float(mined.scores[row, place]), negative))
+        console.print(
+            sample_table(
+                f"{language}: {corpus.query_text(language, query)}",
+                [(w, code, score, corpus.passage_text(code, p) or "") for w, code, score, p in shown],
+            )
+        )
+
+
+def _warn(mined: "Mined") -> None:
+    """Say how many questions have too few negatives, and which setting to change."""
+    from hybrid_retrieval.mining.mine import loosen  # noqa: PLC0415
+
+    none = int(mined.statistics["negatives"]["by_count"][0])
+    if none:
+        Console(stderr=True).print(
+            f"warning: {none:,} of {len(mined.queries):,} questions of {mined.corpus.name} have no hard "
+            f"negative. {loosen(mined.statistics['filtered'])}",
+            style="yellow",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )

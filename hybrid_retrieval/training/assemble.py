@@ -4,11 +4,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid_retrieval.cache import cache_folder
 from hybrid_retrieval.data.datamodule import HybridDataModule
 from hybrid_retrieval.data.open import prepare_data
 from hybrid_retrieval.data.parallel import ParallelCorpus
@@ -17,6 +19,8 @@ from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.losses.objective import Objective
 from hybrid_retrieval.models.backbones import BackboneSpec, load_backbone
 from hybrid_retrieval.models.dual_encoder import DualEncoder
+from hybrid_retrieval.optim.corpus_tokens import corpus_token_ids
+from hybrid_retrieval.optim.trimmed_embedding import TrimmedHandle, trim_embeddings
 from hybrid_retrieval.sampling.plan import BatchPlan
 from hybrid_retrieval.training.check_options import sampling_options
 
@@ -31,6 +35,7 @@ class Parts:
     train: list[ParallelCorpus]
     data: HybridDataModule
     model: DualEncoder
+    trimmed: TrimmedHandle | None = None
 
 
 def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
@@ -67,6 +72,17 @@ def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
             f"loss.dimensions: {largest} is more than the {encoder.dimension} dimensions of {spec.name}."
         )
     optim = cfg.optim
+    tokenizer = encoder.tokenizer.shortened(cfg.data.max_query_length, cfg.data.max_passage_length)
+    trimmed = None
+    if optim.trim_embeddings:
+        token_ids = corpus_token_ids(
+            train,
+            plan.languages,
+            tokenizer,
+            hard_negatives=cfg.data.hard_negatives,
+            cache=Path(cfg.paths.cache) if cfg.paths.cache else cache_folder(),
+        )
+        trimmed = trim_embeddings(encoder, token_ids)
     model = DualEncoder(
         encoder,
         loss,
@@ -82,14 +98,14 @@ def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
         plan,
         train,
         [ParallelCorpus.open(folder, "validation") for folder in folders],
-        encoder.tokenizer.shortened(cfg.data.max_query_length, cfg.data.max_passage_length),
+        tokenizer,
         hard_negatives=cfg.data.hard_negatives,
         token_budget=cfg.data.token_budget,
         workers=cfg.data.workers,
         validation_limit=cfg.data.validation_limit,
         val_benchmark=(val_benchmark, encoder.tokenizer) if val_benchmark else None,
     )
-    return Parts(plan, train, data, model)
+    return Parts(plan, train, data, model, trimmed)
 
 
 def training_languages(asked: Sequence[str] | None, corpora: Sequence[ParallelCorpus]) -> list[str]:

@@ -45,7 +45,14 @@ _WHOLE_OR_NULL = {
 }
 _FRACTIONAL = ("optim.lr", "optim.weight_decay", "optim.eps", "data.validation_fraction", "optim.warmup")
 _SWITCHES = (
-    *("resume", "evaluate", "save_checkpoints", "optim.fused", "trainer.enable_progress_bar"),
+    *(
+        "resume",
+        "evaluate",
+        "save_checkpoints",
+        "optim.fused",
+        "optim.trim_embeddings",
+        "trainer.enable_progress_bar",
+    ),
     *(
         "loss.grad_cache",
         "loss.within_view",

@@ -62,6 +62,8 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path, Path | None]:
         weights_only=True,
     )
     _load_best(parts, run_folder, cfg)
+    if parts.trimmed is not None:
+        parts.trimmed.restore()
     run = describe_run(cfg, parts, trainer.global_step, time.perf_counter() - started)
     model_folder, metrics = run_folder / "model", None
     if trainer.is_global_zero:

@@ -199,6 +199,39 @@ def test_multirun_then_compare(command: Command, own_data: Path, tmp_path: Path)
     assert not re.search(r"""(src|href)=["']?https?:""", page)
 
 
+def test_trimmed_embeddings_train_to_the_same_weights(
+    command: Command, own_data: Path, tmp_path: Path
+) -> None:
+    for name, value in (("whole", "false"), ("trimmed", "true")):
+        trained(command, own_data, tmp_path / name, f"optim.trim_embeddings={value}", "loss.grad_cache=true")
+
+    one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "trimmed")
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, atol=1e-5, rtol=0)
+    assert metrics_of(tmp_path / "trimmed")["counts"] == metrics_of(tmp_path / "whole")["counts"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["loss.reverse=1", "loss.within_view=true"],
+        ["loss.margin=0.05"],
+        ["loss=matryoshka", "loss.dimensions=[32,16]"],
+        ["loss.terms.variance=0.1", "loss.terms.language_centring=0.1"],
+    ],
+    ids=["symmetric", "margin", "matryoshka", "terms"],
+)
+def test_every_objective_trains(
+    command: Command, own_data: Path, tmp_path: Path, overrides: list[str]
+) -> None:
+    trained(command, own_data, tmp_path, *overrides, "evaluate=false", "trainer.max_steps=2")
+
+    assert len(log_of(tmp_path, "train/loss")) == 2
+    for term in (o.partition("=")[0].removeprefix("loss.terms.") for o in overrides if "terms" in o):
+        assert len(log_of(tmp_path, f"train/{term}")) == 2
+
+
 @pytest.mark.parametrize("sampler", ["en_en", "x_x", "x_y"])
 def test_every_strategy_trains(command: Command, own_data: Path, tmp_path: Path, sampler: str) -> None:
     trained(command, own_data, tmp_path, f"sampler={sampler}", "evaluate=false", "trainer.max_steps=2")

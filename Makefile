@@ -14,7 +14,7 @@ TORCH := $(if $(GPU),torch>=2.6,torch==2.13.0)
 EXTRA := $(if $(GPU),gpu,cpu)
 TORCH_ARGS ?=
 
-.PHONY: help setup demo test test-slow lint types format bench bench-large clean
+.PHONY: help setup demo test test-slow lint types format bench bench-train bench-large clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,10 @@ bench: $(STAMP) ## the benchmarks (ratios, from one run)
 	$(BIN)/python -m benchmarks.ranking
 	$(HR) prepare
 	$(BIN)/python -m benchmarks.encode --texts 250
+
+bench-train: $(STAMP) ## training throughput and memory against sentence-transformers (minutes)
+	$(HR) prepare
+	$(BIN)/python -m benchmarks.train --memory=64
 
 bench-large: $(STAMP) ## exact search in 5 million embeddings, and FAISS against it (minutes, 5 GB of disk)
 	$(BIN)/python -m benchmarks.large_corpus

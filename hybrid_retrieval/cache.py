@@ -4,13 +4,18 @@ import os
 from pathlib import Path
 
 
-def cache_folder() -> Path:
-    """The user's cache folder; it need not exist yet.
+def cache_folder(given: str | Path | None = None) -> Path:
+    """The cache folder; it need not exist yet.
+
+    Args:
+        given: `paths.cache`; None is the user's own.
 
     Returns:
-        `$HYBRID_RETRIEVAL_CACHE`, else `$XDG_CACHE_HOME/hybrid-retrieval`, else `~/.cache/hybrid-retrieval`,
-        as an absolute path. An empty variable counts as unset.
+        The folder given, else `$HYBRID_RETRIEVAL_CACHE`, else `$XDG_CACHE_HOME/hybrid-retrieval`, else
+        `~/.cache/hybrid-retrieval`, as an absolute path. An empty variable counts as unset.
     """
+    if given:
+        return Path(given).expanduser().absolute()
     if own := os.environ.get("HYBRID_RETRIEVAL_CACHE"):
         return Path(own).expanduser().absolute()
     if shared := os.environ.get("XDG_CACHE_HOME"):

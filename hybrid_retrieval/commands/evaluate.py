@@ -37,7 +37,7 @@ def run(cfg: DictConfig) -> None:
     settings = _benchmarks(cfg)
     with process_group(str(cfg.device)) as device:
         benchmarks = [load_benchmark(of, cfg.paths) for of in settings]
-        cache = Path(cfg.paths.cache).absolute() if cfg.paths.cache else cache_folder()
+        cache = cache_folder(cfg.paths.cache)
         embedder = load_embedder(
             str(cfg.model) if cfg.model else None,
             queries=cfg.embeddings.queries,

@@ -43,7 +43,7 @@ def run(cfg: DictConfig) -> None:
     targets = _targets(corpora, folder, cfg.out)
     for target in targets:
         check_target(target)
-    cache = Path(cfg.paths.cache).absolute() if cfg.paths.cache else cache_folder()
+    cache = cache_folder(cfg.paths.cache)
     embedder = load_embedder(
         str(cfg.model) if cfg.model else None,
         queries=cfg.embeddings.queries,

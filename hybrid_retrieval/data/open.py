@@ -39,7 +39,7 @@ def prepare_data(
             return prepare_data(cfg, cache, status.update if console.is_terminal else logger.debug)
     paths: Sequence[str | None] = list(cfg.path) if isinstance(cfg.path, ListConfig) else [cfg.path]
     options: dict[str, Any] = OmegaConf.to_container(cfg.options)  # type: ignore[assignment]
-    root = Path(cache) if cache else cache_folder()
+    root = cache_folder(cache)
     return [
         prepare_corpus(
             make_reader(cfg.reader, path, None, **options),

@@ -11,9 +11,9 @@ from torchmetrics.utilities import dim_zero_cat
 from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.evaluate import evaluate_embeddings
 from hybrid_retrieval.evaluation.metrics import METRICS
+from hybrid_retrieval.evaluation.results import SETTINGS
 
 Kind = Literal["query", "passage"]
-SETTINGS = ("monolingual", "cross_lingual", "multilingual")
 
 
 class BenchmarkRetrieval(Metric):

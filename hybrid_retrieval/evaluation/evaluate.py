@@ -13,7 +13,7 @@ from hybrid_retrieval.evaluation.embedder import Embedder
 from hybrid_retrieval.evaluation.environment import environment
 from hybrid_retrieval.evaluation.language_bias.measures import TOP, LanguageBias, measure_language_bias
 from hybrid_retrieval.evaluation.metrics import METRICS
-from hybrid_retrieval.evaluation.ranking import rank_relevant
+from hybrid_retrieval.evaluation.ranking import rank_benchmark
 from hybrid_retrieval.evaluation.results import PER_QUERY_FILE, SCHEMA, Results
 from hybrid_retrieval.evaluation.settings import QueryScores, macro_cross_lingual, macro_monolingual, mean
 
@@ -103,14 +103,10 @@ def evaluate_embeddings(
             f"embeddings {candidate_embeddings.shape[1]}. Make both with one model."
         )
     started = time.perf_counter()
-    ranking = rank_relevant(
+    ranking = rank_benchmark(
         query_embeddings,
         candidate_embeddings,
-        candidate_language=benchmark.candidate_language,
-        languages=len(benchmark.languages),
-        tie_order=benchmark.tie_order,
-        relevant_offsets=benchmark.relevant_offsets,
-        relevant=benchmark.relevant,
+        benchmark,
         top=TOP,
         block_bytes=block_bytes,
     )

@@ -2,10 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.pool import Pool, block_rows
 from hybrid_retrieval.float32 import full_float32
 
@@ -44,6 +46,29 @@ class Ranking:
         """Rank among the candidates of all languages, from 1; int64 (pairs,)."""
         ahead: np.ndarray = self.ahead.sum(axis=1, dtype=np.int64)
         return ahead + 1
+
+
+def rank_benchmark(
+    query_embeddings: np.ndarray, candidate_embeddings: np.ndarray, benchmark: Benchmark, **options: Any
+) -> Ranking:
+    """Rank every relevant candidate of a benchmark.
+
+    Args:
+        query_embeddings: float32 (queries, dimension), in the order of `benchmark.query_ids`.
+        candidate_embeddings: float32 (candidates, dimension), in the order of `benchmark.candidate_ids`.
+        benchmark: what they are the embeddings of.
+        options: `top`, `block_bytes` and `device` of `rank_relevant`.
+    """
+    return rank_relevant(
+        query_embeddings,
+        candidate_embeddings,
+        candidate_language=benchmark.candidate_language,
+        languages=len(benchmark.languages),
+        tie_order=benchmark.tie_order,
+        relevant_offsets=benchmark.relevant_offsets,
+        relevant=benchmark.relevant,
+        **options,
+    )
 
 
 def rank_relevant(

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from hybrid_retrieval.errors import UserError
 
 SCHEMA = 1
+SETTINGS = ("monolingual", "cross_lingual", "multilingual")
 METRICS_FILE = "metrics.json"
 PER_QUERY_FILE = "per_query.parquet"
 REQUIRED = (

@@ -23,9 +23,9 @@ from hybrid_retrieval.atomic_folder import atomic_folder
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.pool import Pool, block_rows
+from hybrid_retrieval.evaluation.results import SETTINGS
 from hybrid_retrieval.float32 import full_float32
 
-SETTINGS = ("monolingual", "cross_lingual", "multilingual")
 DEPTH = 100
 
 

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -80,7 +79,7 @@ def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
             plan.languages,
             tokenizer,
             hard_negatives=cfg.data.hard_negatives,
-            cache=Path(cfg.paths.cache) if cfg.paths.cache else cache_folder(),
+            cache=cache_folder(cfg.paths.cache),
         )
         trimmed = trim_embeddings(encoder, token_ids)
     model = DualEncoder(

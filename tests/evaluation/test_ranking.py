@@ -8,20 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_retrieval.evaluation.benchmark import Benchmark
-from hybrid_retrieval.evaluation.ranking import Ranking, rank_relevant
+from hybrid_retrieval.evaluation.ranking import Ranking, rank_benchmark
 
 from .synthetic import exact_embeddings, random_benchmark
 
 
 def rank(benchmark: Benchmark, queries: np.ndarray, candidates: np.ndarray, **options: Any) -> Ranking:
-    return rank_relevant(
+    return rank_benchmark(
         queries,
         candidates,
-        candidate_language=benchmark.candidate_language,
-        languages=len(benchmark.languages),
-        tie_order=benchmark.tie_order,
-        relevant_offsets=benchmark.relevant_offsets,
-        relevant=benchmark.relevant,
+        benchmark,
         **options,
     )
 

@@ -13,7 +13,7 @@ from ir_measures import AP, RR, R, nDCG
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.evaluate import evaluate_embeddings
-from hybrid_retrieval.evaluation.ranking import rank_relevant
+from hybrid_retrieval.evaluation.ranking import rank_benchmark
 from hybrid_retrieval.evaluation.trec import write_trec
 
 from .synthetic import exact_embeddings, random_benchmark
@@ -161,14 +161,10 @@ def test_the_order_is_that_of_the_ranking(tmp_path: Path) -> None:
     queries = generator.standard_normal((len(benchmark.query_ids), 64), dtype=np.float32)
     candidates = generator.standard_normal((len(benchmark.candidate_ids), 64), dtype=np.float32)
     candidates = candidates[np.arange(len(candidates)) // 2]  # each twice: equal scores
-    ranking = rank_relevant(
+    ranking = rank_benchmark(
         queries,
         candidates,
-        candidate_language=benchmark.candidate_language,
-        languages=len(benchmark.languages),
-        tie_order=benchmark.tie_order,
-        relevant_offsets=benchmark.relevant_offsets,
-        relevant=benchmark.relevant,
+        benchmark,
         top=50,
         block_bytes=50_000,
     )

@@ -17,15 +17,13 @@ from hybrid_retrieval.evaluation.corpus.trec import write_corpus_trec
 from hybrid_retrieval.evaluation.embedder import Embedder
 from hybrid_retrieval.evaluation.environment import environment
 from hybrid_retrieval.evaluation.metrics import NOT_RETRIEVED, RelevantRanks, metric
-from hybrid_retrieval.evaluation.results import PER_QUERY_FILE, SCHEMA, Results
+from hybrid_retrieval.evaluation.results import PER_QUERY_FILE, SCHEMA, SETTINGS, Results
 from hybrid_retrieval.evaluation.settings import mean
 from hybrid_retrieval.index.base import Searcher, Vectors
 from hybrid_retrieval.index.exact import ExactSearch
 from hybrid_retrieval.index.recall import index_report
 from hybrid_retrieval.index.shard_plan import SHARD_ROWS
 from hybrid_retrieval.index.shards import ShardedVectors, wait_for_shards
-
-SETTINGS = ("monolingual", "cross_lingual", "multilingual")
 
 
 def evaluate_corpus(

@@ -34,7 +34,7 @@ def benchmarks_root(cache: str | None = None, benchmarks: str | None = None) -> 
     """
     if benchmarks:
         return Path(benchmarks).expanduser().absolute()
-    return (Path(cache).expanduser().absolute() if cache else cache_folder()) / "benchmarks"
+    return cache_folder(cache) / "benchmarks"
 
 
 def benchmark_folder(

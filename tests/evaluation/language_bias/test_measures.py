@@ -6,21 +6,17 @@ import pytest
 from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.language_bias.catalogue import BY_DOCUMENT_LANGUAGE, BY_QUERY
 from hybrid_retrieval.evaluation.language_bias.measures import TOP, LanguageBias, measure_language_bias
-from hybrid_retrieval.evaluation.ranking import rank_relevant
+from hybrid_retrieval.evaluation.ranking import rank_benchmark
 
 from ..synthetic import exact_embeddings, random_benchmark
 from .by_hand import EXAMPLE, EXAMPLE_ORDERS, benchmark_of, ranking_of
 
 
 def measure(benchmark: Benchmark, queries: np.ndarray, candidates: np.ndarray) -> LanguageBias:
-    ranking = rank_relevant(
+    ranking = rank_benchmark(
         queries,
         candidates,
-        candidate_language=benchmark.candidate_language,
-        languages=len(benchmark.languages),
-        tie_order=benchmark.tie_order,
-        relevant_offsets=benchmark.relevant_offsets,
-        relevant=benchmark.relevant,
+        benchmark,
         top=TOP,
     )
     return measure_language_bias(ranking, benchmark)

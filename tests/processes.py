@@ -4,8 +4,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
+# Options of a Lightning trainer that only trains, on the CPU.
+BARE_TRAINER: dict[str, Any] = {
+    "accelerator": "cpu",
+    "use_distributed_sampler": False,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
 
 
 def run_module(module: str, *arguments: object, timeout: float = 300) -> None:

@@ -19,20 +19,13 @@ TEXTS = ["a", "", "a long text of many words " * 9, "two words", "東京は日�
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("parts")
-    parts.prepare(made)
-    return made
+def encoder(prepared: Path) -> TextEncoder:
+    return TextEncoder.from_folder(prepare_tiny(prepared), name="tiny")
 
 
 @pytest.fixture(scope="module")
-def encoder(folder: Path) -> TextEncoder:
-    return TextEncoder.from_folder(prepare_tiny(folder), name="tiny")
-
-
-@pytest.fixture(scope="module")
-def corpus(folder: Path) -> ParallelCorpus:
-    return parts.corpus(folder)
+def corpus(prepared: Path) -> ParallelCorpus:
+    return parts.corpus(prepared)
 
 
 def decoded(texts: EncodedTexts) -> list[list[int]]:
@@ -55,9 +48,9 @@ def test_texts_are_kept_longest_first_with_their_order(encoder: TextEncoder) -> 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("budget", [1, 40, 100, 100_000])
 def test_embeddings_of_chunks_equal_one_padded_batch(
-    folder: Path, encoder: TextEncoder, budget: int, packed: bool
+    prepared: Path, encoder: TextEncoder, budget: int, packed: bool
 ) -> None:
-    model = parts.dual_encoder(folder, local_loss=True).eval()
+    model = parts.dual_encoder(prepared, local_loss=True).eval()
     model.encoder.packed = packed
     batches = list[TokenBatch]()
     model.encoder.register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0]))
@@ -75,7 +68,7 @@ def test_embeddings_of_chunks_equal_one_padded_batch(
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_batch_is_what_the_plan_names(
-    folder: Path, encoder: TextEncoder, corpus: ParallelCorpus, strategy: str
+    prepared: Path, encoder: TextEncoder, corpus: ParallelCorpus, strategy: str
 ) -> None:
     plan = BatchPlan([corpus], STRATEGIES[strategy](), parts.LANGUAGES, parts.BATCH, seed=2)
     collate = Collator([corpus], plan.languages, encoder.tokenizer, hard_negatives=2, token_budget=64)
@@ -102,8 +95,8 @@ def test_batch_is_what_the_plan_names(
         assert batch.monolingual == (planned.query_languages == planned.passage_languages).all()
 
 
-def test_ranks_together_are_the_global_batch(folder: Path, encoder: TextEncoder) -> None:
-    plan, collate = parts.plan(folder), parts.collator(folder)
+def test_ranks_together_are_the_global_batch(prepared: Path, encoder: TextEncoder) -> None:
+    plan, collate = parts.plan(prepared), parts.collator(prepared)
     whole = collate(plan[3])
     shares = [collate(plan[3].rank_slice(rank, 4)) for rank in range(4)]
 

@@ -23,15 +23,8 @@ TEXTS |= {"teacher_queries", "teacher_passages"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("parts")
-    parts.prepare(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def collate(folder: Path) -> Collator:
-    return parts.collator(folder, terms=True)
+def collate(prepared: Path) -> Collator:
+    return parts.collator(prepared, terms=True)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +50,9 @@ def lists(found: Extra) -> dict[str, list[list[int]]]:
 
 @pytest.mark.parametrize("step", range(4))
 def test_parallel_texts_are_the_same_texts_in_another_language(
-    folder: Path, extra: ExtraTexts, step: int
+    prepared: Path, extra: ExtraTexts, step: int
 ) -> None:
-    batch, corpus = parts.plan(folder)[step], parts.corpus(folder)
+    batch, corpus = parts.plan(prepared)[step], parts.corpus(prepared)
     found = extra(batch)
 
     for name, kind, own in (
@@ -75,9 +68,9 @@ def test_parallel_texts_are_the_same_texts_in_another_language(
         assert found.translated[name] == 1
 
 
-def test_ranks_together_have_the_texts_of_the_global_batch(folder: Path, extra: ExtraTexts) -> None:
+def test_ranks_together_have_the_texts_of_the_global_batch(prepared: Path, extra: ExtraTexts) -> None:
     """In the order of the ranks, passages of a teacher but for the place of their hard negatives."""
-    batch, k = parts.plan(folder)[3], parts.HARD_NEGATIVES
+    batch, k = parts.plan(prepared)[3], parts.HARD_NEGATIVES
     whole = lists(extra(batch))
     assert whole.keys() == TEXTS
 
@@ -92,8 +85,8 @@ def test_ranks_together_have_the_texts_of_the_global_batch(folder: Path, extra: 
         assert all(len(share) == own * (1 + k) for share in teachers)
 
 
-def test_draws_depend_on_seed_step_and_row_alone(folder: Path, extra: ExtraTexts) -> None:
-    plan = parts.plan(folder)
+def test_draws_depend_on_seed_step_and_row_alone(prepared: Path, extra: ExtraTexts) -> None:
+    plan = parts.plan(prepared)
     copy: ExtraTexts = pickle.loads(pickle.dumps(extra))
     for step in (5, 0, 2):  # in any order, as after a restart
         assert lists(copy(plan[step])) == lists(extra(plan[step]))
@@ -147,9 +140,9 @@ def test_the_share_of_translated_rows_is_counted(uneven: ParallelCorpus, collate
 
 
 def test_texts_of_several_data_sets_stand_in_the_rows_of_their_pairs(
-    folder: Path, uneven: ParallelCorpus, collate: Collator
+    prepared: Path, uneven: ParallelCorpus, collate: Collator
 ) -> None:
-    both = [parts.corpus(folder), uneven]
+    both = [parts.corpus(prepared), uneven]
     at = {uneven.row_ids(np.array([t]))[0]: t for t in range(len(uneven))}
     triples, datasets = np.array([3, at["r0"], 5, at["r1"]]), np.array([0, 1, 0, 1])
     languages = np.ones(4, dtype=np.int64)
@@ -172,8 +165,8 @@ def test_texts_of_several_data_sets_stand_in_the_rows_of_their_pairs(
     assert len(found["teacher_passages"]) == 12
 
 
-def test_only_what_is_needed_is_looked_up(folder: Path, extra: ExtraTexts) -> None:
-    batch = parts.plan(folder)[0]
+def test_only_what_is_needed_is_looked_up(prepared: Path, extra: ExtraTexts) -> None:
+    batch = parts.plan(prepared)[0]
     one = ExtraTexts(
         ["passage_remainders", "query_languages"],
         extra.corpora,
@@ -184,4 +177,4 @@ def test_only_what_is_needed_is_looked_up(folder: Path, extra: ExtraTexts) -> No
     )
 
     assert lists(one(batch)) == {"passage_remainders": lists(extra(batch))["passage_remainders"]}
-    assert parts.collator(folder)(batch).extra == {}
+    assert parts.collator(prepared)(batch).extra == {}

@@ -15,20 +15,13 @@ from tests.losses import dual_encoder_parts as parts
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("parts")
-    parts.prepare(made)
-    return made
+def corpus(prepared: Path) -> ParallelCorpus:
+    return parts.corpus(prepared)
 
 
 @pytest.fixture(scope="module")
-def corpus(folder: Path) -> ParallelCorpus:
-    return parts.corpus(folder)
-
-
-@pytest.fixture(scope="module")
-def tokenizer(folder: Path) -> TextTokenizer:
-    return TextEncoder.from_folder(prepare_tiny(folder), name="tiny").tokenizer
+def tokenizer(prepared: Path) -> TextTokenizer:
+    return TextEncoder.from_folder(prepare_tiny(prepared), name="tiny").tokenizer
 
 
 def views(tokenizer: TextTokenizer, salience: dict[int, float], **options: float) -> SalientViews:

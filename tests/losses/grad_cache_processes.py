@@ -21,6 +21,7 @@ from hybrid_retrieval.models.encoder import TextEncoder
 from hybrid_retrieval.models.tiny import prepare_tiny
 from tests.losses import dual_encoder_parts as parts
 from tests.losses.two_processes import StepLoss
+from tests.processes import BARE_TRAINER
 
 RANKS = 2
 DROPOUTS = (0.0, 0.1)
@@ -65,16 +66,11 @@ def fit(folder: Path, out: Path, *, grad_cache: bool, **options: object) -> None
     """Train some steps with Lightning and clipped gradients; the weights go to a file."""
     pl.seed_everything(1, verbose=False)
     trainer = pl.Trainer(
-        accelerator="cpu",
+        **BARE_TRAINER,
         max_steps=parts.STEPS,
         gradient_clip_val=0.1,
         limit_val_batches=0,
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         callbacks=[_Save(out)],
         **options,  # type: ignore[arg-type]
     )

@@ -14,15 +14,8 @@ from tests.losses import dual_encoder_parts as parts
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("parts")
-    parts.prepare(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def batch(folder: Path) -> TrainBatch:
-    return parts.collator(folder, terms=True)(parts.plan(folder)[2])
+def batch(prepared: Path) -> TrainBatch:
+    return parts.collator(prepared, terms=True)(parts.plan(prepared)[2])
 
 
 def step(model: DualEncoder, batch: TrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -34,10 +27,10 @@ def step(model: DualEncoder, batch: TrainBatch) -> tuple[Tensor, dict[str, Tenso
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 def test_grad_cache_has_the_gradient_of_the_plain_batch(
-    folder: Path, batch: TrainBatch, dropout: float
+    prepared: Path, batch: TrainBatch, dropout: float
 ) -> None:
     models = [
-        parts.dual_encoder(folder, terms=True, grad_cache=grad_cache, dropout=dropout)
+        parts.dual_encoder(prepared, terms=True, grad_cache=grad_cache, dropout=dropout)
         for grad_cache in (False, True)
     ]
     assert len(models[0].chunks(batch.extra["parallel_passages"], models[0].encoder)) > 1
@@ -49,16 +42,16 @@ def test_grad_cache_has_the_gradient_of_the_plain_batch(
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
-def test_weights_of_zero_change_nothing_to_the_bit(folder: Path, batch: TrainBatch) -> None:
+def test_weights_of_zero_change_nothing_to_the_bit(prepared: Path, batch: TrainBatch) -> None:
     """And nothing is drawn: the random state ends where it ends without terms."""
-    plain = parts.dual_encoder(folder, dropout=0.1)
-    expected = step(plain, parts.collator(folder)(parts.plan(folder)[2]))
+    plain = parts.dual_encoder(prepared, dropout=0.1)
+    expected = step(plain, parts.collator(prepared)(parts.plan(prepared)[2]))
     state = torch.get_rng_state()
-    model = parts.dual_encoder(folder, dropout=0.1)
+    model = parts.dual_encoder(prepared, dropout=0.1)
     model.loss = Objective(model.loss.info_nce, dict.fromkeys(TERMS, 0.0))
     model.loss.prepare(dimension=64, languages=3, training_instances=36, seed=5)
 
-    loss, gradients = step(model, parts.collator(folder)(parts.plan(folder)[2]))
+    loss, gradients = step(model, parts.collator(prepared)(parts.plan(prepared)[2]))
 
     assert torch.equal(loss, expected[0])
     assert gradients.keys() == expected[1].keys()
@@ -66,9 +59,9 @@ def test_weights_of_zero_change_nothing_to_the_bit(folder: Path, batch: TrainBat
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_every_text_gets_where_it_belongs(folder: Path, batch: TrainBatch) -> None:
+def test_every_text_gets_where_it_belongs(prepared: Path, batch: TrainBatch) -> None:
     """What reaches the objective are the embeddings of the texts under their names."""
-    model = parts.dual_encoder(folder, terms=True)
+    model = parts.dual_encoder(prepared, terms=True)
     seen: dict[str, Tensor] = {}
     model.loss.register_forward_pre_hook(
         lambda _, inputs: seen.update({name: getattr(inputs[4], name) for name in EXTRAS})

@@ -15,6 +15,7 @@ from torch.multiprocessing.spawn import start_processes
 from hybrid_retrieval.data.collate import TrainBatch
 from hybrid_retrieval.models.dual_encoder import DualEncoder
 from tests.losses import dual_encoder_parts as parts
+from tests.processes import BARE_TRAINER
 
 RANKS = 2
 
@@ -52,16 +53,11 @@ def fit(folder: Path, out: Path, **options: object) -> None:
     """Train some steps with Lightning; weights and validation metrics go to a file."""
     pl.seed_everything(1, verbose=False)
     trainer = pl.Trainer(
-        accelerator="cpu",
+        **BARE_TRAINER,
         max_steps=parts.STEPS,
         val_check_interval=parts.STEPS,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         callbacks=[_Save(out)],
         **options,  # type: ignore[arg-type]
     )

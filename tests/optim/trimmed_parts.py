@@ -17,6 +17,7 @@ from hybrid_retrieval.optim.corpus_tokens import corpus_token_ids
 from hybrid_retrieval.optim.trimmed_embedding import TrimmedHandle, trim_embeddings
 from hybrid_retrieval.sampling.triples import IntArray
 from tests.losses import dual_encoder_parts as parts
+from tests.processes import BARE_TRAINER
 
 STEPS = 6
 
@@ -58,15 +59,10 @@ def fit(
 ) -> pl.Trainer:
     """Lightning with clipping."""
     trainer = pl.Trainer(
-        accelerator="cpu",
+        **BARE_TRAINER,
         precision=precision,
         max_steps=steps,
         gradient_clip_val=0.5,
-        use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         **{"limit_val_batches": 0, **options},
     )
     trainer.fit(model, datamodule=parts.data_module(folder), ckpt_path=resume, weights_only=True)

@@ -4,7 +4,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hybrid_retrieval.sampling.strategies import (
+    EnEnStrategy,
+    HybridStrategy,
+    Strategy,
+    XXMonoStrategy,
+    XXStrategy,
+    XYStrategy,
+)
 from hybrid_retrieval.sampling.triples import Availability, IntArray
+
+LANGUAGES = ("ar", "de", "en", "es", "zh")
+STRATEGIES: list[Strategy] = [
+    EnEnStrategy(),
+    XXStrategy(),
+    XXMonoStrategy(),
+    XYStrategy(),
+    HybridStrategy(0.5),
+]
 
 
 @dataclass

@@ -15,7 +15,6 @@ from hybrid_retrieval.sampling.plan import BatchPlan, GlobalBatch
 from hybrid_retrieval.sampling.schedules import Linear
 from hybrid_retrieval.sampling.strategies import (
     BatchKind,
-    EnEnStrategy,
     HybridStrategy,
     Strategy,
     XXMonoStrategy,
@@ -23,16 +22,7 @@ from hybrid_retrieval.sampling.strategies import (
     XYStrategy,
 )
 from hybrid_retrieval.training.statistics import BatchStatistics
-from tests.sampling.sources import ArraySource, complete, incomplete
-
-LANGUAGES = ("ar", "de", "en", "es", "zh")
-STRATEGIES: list[Strategy] = [
-    EnEnStrategy(),
-    XXStrategy(),
-    XXMonoStrategy(),
-    XYStrategy(),
-    HybridStrategy(0.5),
-]
+from tests.sampling.sources import LANGUAGES, STRATEGIES, ArraySource, complete, incomplete
 
 
 def mixed(

@@ -19,16 +19,7 @@ from hybrid_retrieval.sampling.strategies import (
     XXStrategy,
     XYStrategy,
 )
-from tests.sampling.sources import ArraySource, complete, incomplete
-
-LANGUAGES = ("ar", "de", "en", "es", "zh")
-STRATEGIES: list[Strategy] = [
-    EnEnStrategy(),
-    XXStrategy(),
-    XXMonoStrategy(),
-    XYStrategy(),
-    HybridStrategy(0.5),
-]
+from tests.sampling.sources import LANGUAGES, STRATEGIES, ArraySource, complete, incomplete
 
 
 def plan_over(

@@ -27,6 +27,7 @@ from hybrid_retrieval.models.layers import recompute_layers
 from hybrid_retrieval.models.tiny import prepare_tiny
 from hybrid_retrieval.training.fsdp2 import FSDP2Strategy, FullyShardedDualEncoder
 from tests.losses import dual_encoder_parts as parts
+from tests.processes import BARE_TRAINER
 
 RANKS = 2
 STEPS = 4
@@ -89,17 +90,12 @@ def fit(
     pl.seed_everything(1, verbose=False)
     resume = out / "last.ckpt"
     trainer = pl.Trainer(
-        accelerator="cpu",
+        **BARE_TRAINER,
         max_steps=steps,
         gradient_clip_val=0.1,
         val_check_interval=2,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         **options,
     )
     model = dual_encoder(folder, of)

@@ -27,6 +27,7 @@ from hybrid_retrieval.models.tiny import prepare_tiny
 from hybrid_retrieval.training.assemble import Parts
 from hybrid_retrieval.training.finite_guard import FiniteGuard, NotFiniteError
 from tests.losses import dual_encoder_parts
+from tests.processes import BARE_TRAINER
 
 RANKS, STEPS, BAD = 2, 4, 2
 
@@ -85,15 +86,10 @@ def train(
     """Train STEPS steps with clipped gradients."""
     pl.seed_everything(1, verbose=False)
     trainer = pl.Trainer(
-        accelerator="cpu",
+        **BARE_TRAINER,
         max_steps=options.pop("max_steps", STEPS),
         gradient_clip_val=1.0,
         limit_val_batches=0,
-        use_distributed_sampler=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
         callbacks=[FiniteGuard(parts, out, deferred=deferred), *callbacks],
         **options,
     )

@@ -14,6 +14,9 @@ VERBS = {
     "export": "a model for use elsewhere: half precision, a vocabulary trimmed to your texts",
 }
 
+OPTIONS = {"prepare": {"sample": "3"}, "train": {"rerun-failed": "true", "dry-run": "true"}}
+"""Options of the verbs' own: their names, and what they set where they are given no value."""
+
 HELP = """Train and evaluate retrievers that work in every language at once.
 
 usage: hybrid-retrieval <verb> [options] [group=choice] [name=value]
@@ -53,8 +56,17 @@ def run(arguments: Sequence[str]) -> int:
             f"there is no verb {verb!r}; the verbs are {', '.join(VERBS)}. Try: hybrid-retrieval --help"
         )
     folders = [argument for argument in rest if _is_folder(argument)] if verb == "compare" else []
-    arguments = [argument for argument in rest if argument not in folders]
+    arguments = [_as_override(verb, argument) for argument in rest if argument not in folders]
     return run_verb(verb, _several(arguments) if verb == "evaluate" else arguments, folders)
+
+
+def _as_override(verb: str, argument: str) -> str:
+    """An option of a verb's own as the override that it stands for: `--sample=5` is `sample=5`."""
+    name, _, value = argument.removeprefix("--").partition("=")
+    default = OPTIONS.get(verb, {}).get(name)
+    if default is None or not argument.startswith("--"):
+        return argument
+    return f"{name.replace('-', '_')}={value or default}"
 
 
 def _several(arguments: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The one exception that stands for a mistake of the user's."""
+"""Exceptions whose message is all there is to tell."""
 
 
 class UserError(Exception):
@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The message names the file and the line where there is one, says what is wrong and what to do.
     """
+
+
+class RunFailedError(RuntimeError):
+    """A run that came to an end its message explains: shown without a traceback, with exit status 1."""

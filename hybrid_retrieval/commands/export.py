@@ -45,7 +45,7 @@ def run(cfg: DictConfig) -> None:
     named = cfg.trim_vocabulary if isinstance(cfg.trim_vocabulary, ListConfig) else [cfg.trim_vocabulary]
     paths = [Path(str(path)).expanduser().absolute() for path in named if path]
     if cfg.get("data"):
-        paths += prepare_data(cfg.data, cfg.paths.cache)
+        paths += prepare_data(cfg.data, cfg.paths.cache, benchmarks=cfg.paths.benchmarks)
         languages = cfg.data.languages if languages is None else languages
     if paths:
         codes = None if languages is None else list(languages)

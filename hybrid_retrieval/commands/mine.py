@@ -37,7 +37,7 @@ def run(cfg: DictConfig) -> None:
     from hybrid_retrieval.mining.write import check_target, write_corpus  # noqa: PLC0415
 
     device = choose_device(str(cfg.device))
-    corpora = open_data(cfg.data, cfg.paths.cache, cfg.split)
+    corpora = open_data(cfg.data, cfg.paths.cache, cfg.split, benchmarks=cfg.paths.benchmarks)
     folder = Path(HydraConfig.get().runtime.output_dir)
     targets = _targets(corpora, folder, cfg.out)
     for target in targets:
@@ -59,7 +59,7 @@ def run(cfg: DictConfig) -> None:
         write_corpus(
             corpus,
             mined.languages,
-            mined.by_row_id(),
+            mined.by_pair(),
             target,
             mined.statistics,
             keep_existing=settings.keep_existing,

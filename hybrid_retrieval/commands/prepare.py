@@ -1,12 +1,13 @@
 """`hybrid-retrieval prepare`: a data set, a backbone and benchmarks, made ready once."""
 
+import shutil
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hybrid_retrieval.errors import UserError
 
@@ -25,7 +26,7 @@ def run(cfg: DictConfig) -> None:
     """
     chosen = _overrides()
     benchmarks = chosen.get("benchmark")
-    if not benchmarks or {"data", "backbone"} & {name.partition(".")[0] for name in chosen}:
+    if not benchmarks or {"data", "backbone", "sample"} & {name.partition(".")[0] for name in chosen}:
         _prepare_training(cfg)
     if benchmarks:
         names = benchmarks if isinstance(benchmarks, list) else [benchmarks]
@@ -67,14 +68,25 @@ def _say(line: str) -> None:
 
 
 def _prepare_training(cfg: DictConfig) -> None:
-    """Prepare a data set and a backbone, reusing what is ready."""
+    """Prepare a data set and a backbone, reusing what is ready, and show what the data is like."""
+    from hybrid_retrieval.cache import cache_folder  # noqa: PLC0415
     from hybrid_retrieval.data.open import prepare_data  # noqa: PLC0415
     from hybrid_retrieval.data.parallel import SPLITS, ParallelCorpus  # noqa: PLC0415
     from hybrid_retrieval.data.progress import shown_progress  # noqa: PLC0415
-    from hybrid_retrieval.models.backbones import prepare_backbone  # noqa: PLC0415
+    from hybrid_retrieval.data.statistics.parallel_rows import parallel_rows  # noqa: PLC0415
+    from hybrid_retrieval.data.statistics.remembered import corpus_statistics  # noqa: PLC0415
+    from hybrid_retrieval.data.statistics.show import statistics_text  # noqa: PLC0415
+    from hybrid_retrieval.models.backbones import BackboneSpec, prepare_backbone  # noqa: PLC0415
 
+    if not isinstance(cfg.statistics, bool):
+        raise UserError(f"statistics must be true or false, not {cfg.statistics!r}.")
+    sample = _number(cfg.statistics_sample, "statistics_sample")
+    shown = 0 if cfg.sample is None else _number(cfg.sample, "sample")
     with shown_progress() as progress:
-        for folder in prepare_data(cfg.data, cfg.paths.cache, progress, partial=True):
+        folders = prepare_data(
+            cfg.data, cfg.paths.cache, progress, partial=True, benchmarks=cfg.paths.benchmarks
+        )
+        for folder in folders:
             splits = [ParallelCorpus.open(folder, split) for split in SPLITS]
             counts = ", ".join(f"{len(c):,} {split}" for split, c in zip(SPLITS, splits, strict=True))
             sys.stdout.write(
@@ -82,7 +94,28 @@ def _prepare_training(cfg: DictConfig) -> None:
                 f"({_by_languages(splits)})\n{folder}\n"
             )
         backbone = prepare_backbone(cfg.backbone.name, progress.say)
-    sys.stdout.write(f"{cfg.backbone.name}\n{backbone}\n")
+        sys.stdout.write(f"{cfg.backbone.name}\n{backbone}\n")
+        spec = BackboneSpec.from_mapping(OmegaConf.to_container(cfg.backbone))  # type: ignore[arg-type]
+        limits = cfg.data.max_query_length, cfg.data.max_passage_length
+        for folder in folders if cfg.statistics else ():
+            statistics, file = corpus_statistics(
+                folder, cache_folder(cfg.paths.cache), spec, limits, sample, progress
+            )
+            sys.stdout.write(f"\n{statistics_text(statistics, _columns())}" + (f"{file}\n" if file else ""))
+    for folder in folders if shown else ():
+        lines = parallel_rows(folder, cfg.data.languages, shown, _columns())
+        sys.stdout.write("\n" + "\n".join(lines) + "\n")
+
+
+def _number(value: object, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(f"{name} must be a whole number of 1 or more, not {value!r}.")
+    return value
+
+
+def _columns() -> int:
+    """Columns to fill: those of the terminal, within reason."""
+    return min(max(shutil.get_terminal_size((100, 24)).columns, 60), 200)
 
 
 def _by_languages(splits: "list[ParallelCorpus]") -> str:

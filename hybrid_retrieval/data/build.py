@@ -1,23 +1,38 @@
 """Build a parallel corpus from a source: read each language, join them on ids, split and sort."""
 
+import errno
 import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from hybrid_retrieval.atomic_folder import atomic_folder
+from hybrid_retrieval.data.cleaning.settings import Cleaning
+from hybrid_retrieval.data.cleaning.stage import Cleaned, clean
 from hybrid_retrieval.data.file_hashes import FileHashes
 from hybrid_retrieval.data.join import Joined, join_ids, text_positions
 from hybrid_retrieval.data.joined_triples import TripleFiles, row_triples, shared_triples
-from hybrid_retrieval.data.language_stages import KINDS, placing_task, reading_task, run_tasks, spool_folder
+from hybrid_retrieval.data.language_stages import (
+    KINDS,
+    cores,
+    placing_task,
+    reading_task,
+    run_tasks,
+    spool_folder,
+)
 from hybrid_retrieval.data.mapped_texts import write_texts
 from hybrid_retrieval.data.parallel import MANIFEST, SCHEMA, SPLITS, read_manifest
 from hybrid_retrieval.data.progress import Bar, Progress
 from hybrid_retrieval.data.readers.base import IdSource, Reader
+from hybrid_retrieval.data.readers.collection_source import CollectionSource
 from hybrid_retrieval.data.recipe import Recipe, recipe_of
 from hybrid_retrieval.data.split_arrays import SortedTriples, drawn_splits
 from hybrid_retrieval.data.spool import Spool
@@ -29,6 +44,9 @@ from hybrid_retrieval.sampling.triples import IntArray
 Join = Literal["any", "complete"]
 JOINS: tuple[Join, ...] = ("any", "complete")
 SILENT = Progress()
+STAGES = 2  # raised when what the stages write changes: an unfinished build of before is begun anew
+AS_IT_IS = Cleaning()
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def prepare_corpus(
@@ -38,6 +56,7 @@ def prepare_corpus(
     validation_fraction: float = 0.0,
     languages: Sequence[str] | None = None,
     needed: Sequence[str] = (),
+    cleaning: Cleaning = AS_IT_IS,
     progress: Progress = SILENT,
 ) -> Path:
     """The prepared corpus of a source; built unless a complete one of equal content lies in the cache.
@@ -51,6 +70,7 @@ def prepare_corpus(
         validation_fraction: as in `build_corpus`.
         languages: as in `build_corpus`.
         needed: as in `build_corpus`.
+        cleaning: as in `build_corpus`.
         progress: as in `build_corpus`.
 
     Returns:
@@ -59,22 +79,40 @@ def prepare_corpus(
     Raises:
         UserError: as `build_corpus`.
     """
-    recipe = recipe_of(source, languages, validation_fraction, needed, FileHashes(cache, progress))
+    hashes = FileHashes(cache, progress)
+    recipe = recipe_of(source, languages, validation_fraction, needed, hashes, cleaning=cleaning)
     folder = cache / "corpora" / f"{source.name}-{recipe.fingerprint[:16]}"
     if _is_complete(folder, recipe):
         progress.say(f"{source.name}: already prepared in {folder}")
         return folder
     locks = cache / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
 
     def waiting() -> None:
         progress.say(f"{source.name}: waiting for another process that prepares it")
 
-    with exclusive(locks / f"{folder.name}.lock", waiting):
-        if not _is_complete(folder, recipe):
-            _remove_unfinished(folder, source.name, locks, progress)
-            _build(source, folder, recipe, progress)
+    with _writing(cache, folder):
+        locks.mkdir(parents=True, exist_ok=True)
+        with exclusive(locks / f"{folder.name}.lock", waiting):
+            if not _is_complete(folder, recipe):
+                _remove_unfinished(folder, source.name, locks, progress)
+                _build(source, folder, recipe, progress)
     return folder
+
+
+@contextmanager
+def _writing(cache: Path, folder: Path) -> Iterator[None]:
+    """Say in one message that the cache cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE or not Path(str(error.filename)).is_relative_to(cache):
+            raise
+        raise UserError(
+            f"{cache} cannot be written ({error.strerror}), and {folder.name} is not prepared in it. If it "
+            "was, then its source, data.languages or data.validation_fraction are not as they were: name the "
+            "prepared folder itself (data=prepared data.path=...). Otherwise prepare it where the cache can "
+            "be written, or give another cache folder (paths.cache=...)."
+        ) from error
 
 
 def build_corpus(
@@ -84,6 +122,7 @@ def build_corpus(
     validation_fraction: float = 0.0,
     languages: Sequence[str] | None = None,
     needed: Sequence[str] = (),
+    cleaning: Cleaning = AS_IT_IS,
     progress: Progress = SILENT,
 ) -> None:
     """Build a corpus in a folder, which appears complete or not at all and replaces an earlier one.
@@ -105,16 +144,18 @@ def build_corpus(
             split; in [0, 1).
         languages: the languages to take, or None for all of the source's.
         needed: triples without query or passage in one of these languages are left out.
+        cleaning: rows to remove (`data.cleaning`).
         progress: where to say what is done.
 
     Raises:
         UserError: a malformed text; a language the source lacks; an id twice in a language; rows of one id
             that differ in split, or in negatives though they have one passage; a passage id with two texts in
             a language; a hard negative that no row defines or that is the row's own positive; a fraction out
-            of range; no triples.
+            of range; no triples, or none left after cleaning.
     """
     hashes = FileHashes(None, progress)
-    _build(source, folder, recipe_of(source, languages, validation_fraction, needed, hashes), progress)
+    recipe = recipe_of(source, languages, validation_fraction, needed, hashes, cleaning=cleaning)
+    _build(source, folder, recipe, progress)
 
 
 def _is_complete(folder: Path, recipe: Recipe) -> bool:
@@ -148,10 +189,10 @@ def _remove_unfinished(folder: Path, name: str, locks: Path, progress: Progress)
 
 def _build(source: Reader | IdSource, folder: Path, recipe: Recipe, progress: Progress) -> None:
     folder = Path(os.path.abspath(folder))
-    stages = Stages(_partial(folder), recipe.fingerprint)
+    stages = Stages(_partial(folder), f"{recipe.fingerprint}-{STAGES}")
     _check_space(source, stages, recipe)
     try:
-        counts = _run_stages(source, stages, recipe, progress)
+        counts, cleaned = _run_stages(source, stages, recipe, progress)
     except UserError:
         stages.remove()
         raise
@@ -168,6 +209,7 @@ def _build(source: Reader | IdSource, folder: Path, recipe: Recipe, progress: Pr
             "validation_fraction": recipe.validation_fraction,
             "needed_languages": recipe.needed,
             "counts": counts,
+            **({} if cleaned is None else {"cleaning": cleaned.report}),
             "files": {path.relative_to(new).as_posix(): path.stat().st_size for path in files},
         }
         manifest = json.dumps(content, indent=1, ensure_ascii=False)
@@ -192,7 +234,7 @@ def _check_space(source: Reader | IdSource, stages: Stages, recipe: Recipe) -> N
 
 def _run_stages(
     source: Reader | IdSource, stages: Stages, recipe: Recipe, progress: Progress
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Cleaned | None]:
     """Everything but the manifest, in `corpus` of the stages' folder; the counts for the manifest."""
     corpus = stages.folder / "corpus"
     for part in KINDS:
@@ -216,7 +258,14 @@ def _run_stages(
     (corpus / "ids").mkdir(exist_ok=True)
     for kind, table in zip(KINDS, (joined.queries, joined.passages), strict=True):
         write_texts(corpus / "ids" / f"{kind}.arrow", table.names())
-    return _write_splits(stages, recipe, joined)
+    drawn = drawn_splits(TripleFiles(stages.folder / "triples"), joined, recipe.validation_fraction)
+    cleaned = None
+    if recipe.cleaning.settings.on:
+        switches = recipe.cleaning
+        cleaned = clean(
+            source.name, recipe.languages, stages, joined, drawn=drawn, cleaning=switches, progress=progress
+        )
+    return _write_splits(stages, recipe, joined, drawn, cleaned), cleaned
 
 
 def _read_languages(source: Reader | IdSource, stages: Stages, recipe: Recipe, progress: Progress) -> None:
@@ -232,7 +281,8 @@ def _read_languages(source: Reader | IdSource, stages: Stages, recipe: Recipe, p
         return
     for code, task in tasks.items():
         run_tasks([task], 1, progress, f"{source.name}: reading {code}", 0)
-        rows = len(Spool.open(spool_folder(stages, code)).query_ids)
+        spool = Spool.open(spool_folder(stages, code))
+        rows = len(spool.triples.positive) if spool.triples else len(spool.query_ids)
         progress.say(f"{source.name}: {code}, {rows:,} rows")
 
 
@@ -242,9 +292,9 @@ def _places(joined: Joined, folder: Path) -> tuple[IntArray, IntArray]:
 
 def _workers(source: Reader | IdSource) -> int:
     """Rows are read one language after another: a reader may keep what it learnt of the last."""
-    if not isinstance(source, IdSource):
+    if not isinstance(source, IdSource) or (isinstance(source, CollectionSource) and source.one_process):
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def _join_triples(
@@ -263,13 +313,16 @@ def _join_triples(
     stages.finish("triples", [folder])
 
 
-def _write_splits(stages: Stages, recipe: Recipe, joined: Joined) -> dict[str, Any]:
+def _write_splits(
+    stages: Stages, recipe: Recipe, joined: Joined, drawn: npt.NDArray[np.int8], cleaned: Cleaned | None
+) -> dict[str, Any]:
     """Write the arrays of the splits; the counts for the manifest."""
     triples = TripleFiles(stages.folder / "triples")
-    drawn = drawn_splits(triples, joined, recipe.validation_fraction)
-    ordered = SortedTriples(triples, joined, drawn, [recipe.languages.index(code) for code in recipe.needed])
+    needed = [recipe.languages.index(code) for code in recipe.needed]
+    kept = None if cleaned is None else cleaned.kept
+    ordered = SortedTriples(triples, joined, drawn, needed, kept)
     if len(ordered) == 0:
-        raise UserError(_nothing(recipe))
+        raise UserError(_nothing(recipe, cleaned))
     folder = stages.empty("corpus/splits")
     splits = {split: ordered.write(number, folder / split) for number, split in enumerate(SPLITS)}
     both = [(part.availability.both(), part.availability.counts()) for part in splits.values()]
@@ -289,7 +342,15 @@ def _write_splits(stages: Stages, recipe: Recipe, joined: Joined) -> dict[str, A
     }
 
 
-def _nothing(recipe: Recipe) -> str:
+def _nothing(recipe: Recipe, cleaned: Cleaned | None) -> str:
+    removed = {} if cleaned is None else cleaned.report["removed"]
+    most = max(removed, key=lambda switch: sum(removed[switch].values()), default="")
+    if most and sum(removed[most].values()):
+        counts = ", ".join(f"{switch} {sum(rows.values()):,}" for switch, rows in removed.items())
+        return (
+            f"Cleaning leaves nothing of {recipe.name}; rows removed: {counts}. Relax or turn off "
+            f"data.clean.{most}."
+        )
     if not recipe.needed:
         return f"{recipe.name} has no triples. Get its files again."
     return (

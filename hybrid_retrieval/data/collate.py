@@ -12,6 +12,7 @@ from hybrid_retrieval.data.length_buckets import longest_first
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.data.token_store import TokenizedTexts, TokenSource
 from hybrid_retrieval.data.token_table import TokenArray
+from hybrid_retrieval.losses.pair_ids import PairIds
 from hybrid_retrieval.models.text_tokenizer import TextKind, TextTokenizer
 from hybrid_retrieval.models.token_batch import TokenBatch, Tokens
 from hybrid_retrieval.sampling.plan import GlobalBatch
@@ -57,20 +58,19 @@ class TrainBatch:
     Attributes:
         queries: b query texts.
         passages: b positives in the order of the queries, then b * k hard negatives.
-        positive_ids: int64 (b,), passage ids of the positives, counted over all data sets.
-        passage_ids: int64 (b * (1 + k),); -1 where a query has fewer than k hard negatives.
+        ids: of the queries and of the passages, each counted over all data sets; -1 where a query has fewer
+            than k hard negatives.
         monolingual: 1 if query and passage of every pair share a language, else 0.
         step: optimiser step.
         query_languages: int64 (b,), index into the plan's languages.
-        passage_languages: int64 (b * (1 + k),), as `passage_ids`.
+        passage_languages: int64 (b * (1 + k),), in the order of the passages.
         extra: further texts, by the field of `ExtraInputs` that their embeddings go to (`data.extra_texts`).
         translated: by the same, the share of rows that have a text in another language, not the text itself.
     """
 
     queries: EncodedTexts
     passages: EncodedTexts
-    positive_ids: Tensor
-    passage_ids: Tensor
+    ids: PairIds
     monolingual: int
     step: int
     query_languages: Tensor
@@ -104,7 +104,8 @@ class Collator:
         tokens: TokenSource | None = None,
     ) -> None:
         self.corpora = list(corpora)
-        # Passages are counted over all data sets, so that ids of different ones differ.
+        # Counted over all data sets, so that ids of different ones differ.
+        self._first_query = np.cumsum([0, *(corpus.counts["queries"] for corpus in corpora)])[:-1]
         self._first_passage = np.cumsum([0, *(corpus.passage_count for corpus in corpora)])[:-1]
         self.languages = tuple(languages)
         self.tokenizer = tokenizer
@@ -132,8 +133,7 @@ class Collator:
         return TrainBatch(
             queries=self._encoded(queries),
             passages=self._encoded(passages),
-            positive_ids=torch.from_numpy(shifted[:pairs].copy()),
-            passage_ids=torch.from_numpy(shifted),
+            ids=PairIds(torch.from_numpy(query_ids + self._first_query[datasets]), torch.from_numpy(shifted)),
             monolingual=int(batch.kind is not BatchKind.CROSS_LINGUAL),
             step=batch.step,
             query_languages=torch.from_numpy(np.asarray(batch.query_languages, dtype=np.int64)),

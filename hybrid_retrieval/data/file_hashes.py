@@ -7,11 +7,23 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from hybrid_retrieval.data.progress import Bar, Progress
 
+HashFile = Callable[[Path], str]
+"""Hex digest of a file's content; raises OSError where it cannot be read."""
+
+T = TypeVar("T")
+
 _BLOCK = 1 << 24
 _SETTLED_SECONDS = 2.0
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hex; a `HashFile` that remembers nothing."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class FileHashes:
@@ -33,21 +45,42 @@ class FileHashes:
             OSError: it cannot be read.
         """
         path = path.resolve()
-        state = _state(path)
-        known = self._folder and self._folder / f"{hashlib.sha256(str(path).encode()).hexdigest()}.json"
-        try:
-            stored = json.loads(known.read_bytes()) if known else {}
-            if stored["state"] == state:
-                return str(stored["sha256"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        # A change within the resolution of the clock would not show in the time of change.
-        settled = time.time() - state[1] / 1e9 > _SETTLED_SECONDS
-        bar = Bar(self._progress, f"checking {path.name}", state[0])
-        digest = _sha256(path, bar.advance)
-        if known and settled and _state(path) == state:
-            _write(known, {"path": str(path), "state": state, "sha256": digest})
-        return digest
+
+        def read() -> str:
+            bar = Bar(self._progress, f"checking {path.name}", path.stat().st_size)
+            return _sha256(path, bar.advance)
+
+        return remembered(self._folder, path, "sha256", read)
+
+
+def remembered(folder: Path | None, path: Path, what: str, find: Callable[[], T]) -> T:
+    """What was found in a file, without looking again while its size and time of change are as they were.
+
+    Args:
+        folder: where to keep it, in a file for each path; None keeps nothing.
+        path: the file.
+        what: names what is found; the last name is kept.
+        find: looks; its value can be written as JSON.
+
+    Raises:
+        OSError: the file cannot be read; or what `find` raises.
+    """
+    path = path.resolve()
+    state = _state(path)
+    known = folder and folder / f"{hashlib.sha256(str(path).encode()).hexdigest()}.json"
+    try:
+        stored = json.loads(known.read_bytes()) if known else {}
+        if stored["state"] == state:
+            found: T = stored[what]
+            return found
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    # A change within the resolution of the clock would not show in the time of change.
+    settled = time.time() - state[1] / 1e9 > _SETTLED_SECONDS
+    found = find()
+    if known and settled and _state(path) == state:
+        _write(known, {"path": str(path), "state": state, what: found})
+    return found
 
 
 def _state(path: Path) -> list[int]:

@@ -1,9 +1,9 @@
 """The triples of a source with the numbers of the joined ids, in files that need not fit in memory.
 
 The triples of `Reader` rows come from all languages. Rows with one id and one passage id are one triple,
-which counts in the languages that have such a row. Rows with one id and different passages in different
-languages are different triples with one query: each counts only in the languages whose rows name its passage,
-so that a question is never paired with a passage that is no translation of the one in its own row.
+which counts in the languages that have such a row. Rows with one id and different passages, of one language
+or of several, are different triples with one query: each counts only in the languages whose rows name its
+passage, so that a question is never paired with a passage that is no translation of the one in its own row.
 
 The triples of an `IdSource` count in every language that has their query and their passage.
 """
@@ -213,7 +213,8 @@ def row_triples(
     """
     of_rows = [spool.triples for spool in spools if spool.triples is not None]
     names = [joined.passages.positions(spool.passage_ids) for spool in spools]
-    query = np.concatenate([joined.queries.positions(spool.query_ids) for spool in spools])
+    asked = [joined.queries.positions(spool.query_ids) for spool in spools]
+    query = np.concatenate([number[rows.query] for number, rows in zip(asked, of_rows, strict=True)])
     positive = np.concatenate([name[rows.positive] for name, rows in zip(names, of_rows, strict=True)])
     negatives = np.concatenate([name[rows.negatives] for name, rows in zip(names, of_rows, strict=True)])
     counts = np.concatenate([np.diff(rows.negative_offsets) for rows in of_rows])

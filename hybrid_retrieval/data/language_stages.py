@@ -39,6 +39,11 @@ class Task:
     arguments: tuple[Any, ...]
 
 
+def cores() -> int:
+    """How many processes may run at a time."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def spool_folder(stages: Stages, language: str) -> Path:
     """Where the texts of a language are spooled."""
     return stages.folder / "text" / language

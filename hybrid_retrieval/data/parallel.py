@@ -2,7 +2,8 @@
 
 A prepared corpus is a folder that `hybrid_retrieval.data.build` makes:
 
-    corpus.json                 schema, name, languages, fingerprint, counts, size of every file
+    corpus.json                 schema, name, languages, fingerprint, counts, size of every file; and in a
+                                copy in some of the languages (`copy_corpus`) `columns`, all languages
     ids/{queries,passages}.arrow            the source's ids; a row's position is the query or passage id here
     {queries,passages}/<language>.arrow     text of each query or passage; null, or past the end of the file,
                                             where the language lacks it
@@ -44,13 +45,56 @@ class Manifest:
         languages: sorted.
         fingerprint: hex digest of the content and of how it was prepared.
         counts: `queries`, `passages`, `rows` (triples that have both texts) by language, and by split
-            `triples`, `distinct_positives` and `in_languages`: `ParallelCorpus.triples_by_languages`.
+            `triples`, `distinct_positives` and `in_languages`: `ParallelCorpus.triples_by_languages`, which
+            in a copy counts all `columns`.
+        files: bytes of every file, by its path in the folder.
+        columns: the languages of the arrays of `Availability`, sorted: more than `languages` in a copy that
+            was made in some of them.
+        needed: languages that every triple has.
+        source: where it comes from: `data.origin`.
     """
 
     name: str
     languages: tuple[str, ...]
     fingerprint: str
     counts: Mapping[str, Any]
+    files: Mapping[str, int]
+    columns: tuple[str, ...]
+    needed: tuple[str, ...]
+    source: Mapping[str, str]
+
+
+def parse_manifest(data: bytes, where: str, again: str) -> Manifest:
+    """The content of a `corpus.json`.
+
+    Args:
+        data: of the file.
+        where: the file, for messages.
+        again: what to do when it is damaged.
+
+    Raises:
+        UserError: it is damaged or of another version.
+    """
+    try:
+        content = json.loads(data)
+        schema = content["schema"]
+        if schema != SCHEMA:
+            raise UserError(f"{where}: prepared with schema {schema}, this version reads {SCHEMA}. {again}")
+        languages = tuple(content["languages"])
+        if not set(languages) <= set(content.get("columns", languages)):
+            raise ValueError("languages without columns")
+        return Manifest(
+            content["name"],
+            languages,
+            content["fingerprint"],
+            content["counts"],
+            {str(name): int(size) for name, size in content["files"].items()},
+            tuple(content.get("columns", languages)),
+            tuple(content.get("needed_languages", ())),
+            dict(content.get("source", {})),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{where}: damaged ({error!r}). {again}") from None
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -62,21 +106,12 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     again = f"Delete the folder {folder} and run `hybrid-retrieval prepare` again."
     try:
-        content = json.loads(path.read_bytes())
-        schema = content["schema"]
-        if schema != SCHEMA:
-            raise UserError(f"{path}: prepared with schema {schema}, this version reads {SCHEMA}. {again}")
-        sizes: dict[str, int] = content["files"]
-        manifest = Manifest(
-            content["name"], tuple(content["languages"]), content["fingerprint"], content["counts"]
-        )
+        manifest = parse_manifest(path.read_bytes(), str(path), again)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{folder} is not a prepared corpus: it has no {MANIFEST}. Run `hybrid-retrieval prepare` first."
         ) from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path}: damaged ({error!r}). {again}") from None
-    for name, size in sizes.items():
+    for name, size in manifest.files.items():
         file = folder / name
         if not file.is_file():
             raise UserError(f"{file}: missing. {again}")
@@ -116,10 +151,11 @@ class ParallelCorpus:
         self._positive = self._array("positive")
         self._negative_offsets = self._array("negative_offsets")
         self._negatives = self._array("negatives")
+        columns = [manifest.columns.index(language) for language in manifest.languages]
         self.availability = Availability(
             np.array(self._array("run_starts")),
-            np.array(self._array("run_query")),
-            np.array(self._array("run_passage")),
+            np.array(self._array("run_query")[:, columns]),
+            np.array(self._array("run_passage")[:, columns]),
         )
         self._texts: dict[str, MappedTexts] = {}
 
@@ -145,6 +181,13 @@ class ParallelCorpus:
     def positives(self, triples: IntArray) -> IntArray:
         """Positive passage id of each triple, int64."""
         return np.asarray(self._positive[triples], dtype=np.int64)
+
+    def negative_counts(self, triples: IntArray | None = None) -> IntArray:
+        """Number of hard negatives of each of these triples, or of all, int64."""
+        if triples is None:
+            return np.diff(self._negative_offsets)
+        starts, ends = self._negative_offsets[triples], self._negative_offsets[triples + 1]
+        return np.asarray(ends - starts, dtype=np.int64)
 
     def negatives(self, triples: IntArray, k: int) -> IntArray:
         """The first k hard negatives of each triple.

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+from hybrid_retrieval.data.cleaning.settings import Cleaning
+from hybrid_retrieval.data.file_hashes import HashFile
 from hybrid_retrieval.data.parallel import SCHEMA
 from hybrid_retrieval.data.readers.base import IdSource, Reader
 from hybrid_retrieval.errors import UserError
@@ -21,6 +22,7 @@ class Recipe:
         languages: sorted.
         validation_fraction: in [0, 1).
         needed: languages that every triple must have, sorted.
+        cleaning: what is removed.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Recipe:
     languages: tuple[str, ...]
     validation_fraction: float
     needed: tuple[str, ...]
+    cleaning: Cleaning = field(default_factory=Cleaning)
 
     @property
     def fingerprint(self) -> str:
@@ -35,6 +38,8 @@ class Recipe:
         parts = [SCHEMA, self.name, self.source, self.languages, self.validation_fraction]
         if self.needed:
             parts.append(self.needed)
+        if self.cleaning.recipe is not None:
+            parts.append(self.cleaning.recipe)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -43,7 +48,9 @@ def recipe_of(
     languages: Sequence[str] | None,
     validation_fraction: float,
     needed: Sequence[str],
-    hash_file: Callable[[Path], str],
+    hash_file: HashFile,
+    *,
+    cleaning: Cleaning,
 ) -> Recipe:
     """Check what is asked of a source and take its fingerprint.
 
@@ -53,6 +60,7 @@ def recipe_of(
         validation_fraction: as in `build_corpus`.
         needed: as in `build_corpus`.
         hash_file: hex digest of a file.
+        cleaning: as in `build_corpus`.
 
     Raises:
         UserError: a fraction out of range, or a language that the source lacks.
@@ -69,8 +77,13 @@ def recipe_of(
             f"data.join=complete keeps the triples that all of data.languages have, but {source.name} has no "
             f"data in {', '.join(missing)}. Remove it from data.languages, or set data.join=any."
         )
-    content = source.fingerprint(codes, hash_file) if isinstance(source, IdSource) else source.fingerprint()
-    return Recipe(source.name, content, tuple(codes), float(validation_fraction), tuple(sorted(set(needed))))
+    content = (
+        source.fingerprint(codes, hash_file)
+        if isinstance(source, IdSource)
+        else source.fingerprint(hash_file)
+    )
+    needed = tuple(sorted(set(needed)))
+    return Recipe(source.name, content, tuple(codes), float(validation_fraction), needed, cleaning)
 
 
 def _languages(source: Reader | IdSource, languages: Sequence[str] | None) -> list[str]:

@@ -114,6 +114,8 @@ class SortedTriples:
         joined: the ids.
         passage_splits: int8 (passages,), split of the triples that state none, by their positive.
         needed: columns of languages; a triple without query or positive in one of them is left out.
+        kept: of every triple the languages in which it stays, or None for all; a triple that has lost all its
+            queries, or all its positives, is left out.
     """
 
     def __init__(
@@ -122,13 +124,16 @@ class SortedTriples:
         joined: Joined,
         passage_splits: npt.NDArray[np.int8],
         needed: Sequence[int] = (),
+        kept: LanguageSets | None = None,
     ) -> None:
         self._triples = triples
         masks = triples.column("languages").reshape(-1, len(joined.has_query)).T if triples.masked else None
         self._queries = LanguageSets.of(joined.has_query if masks is None else masks)
         self._passages = LanguageSets.of(joined.has_passage)
-        kinds = len(self._queries.members), len(self._passages.members)
-        left_out = len(SPLITS) * kinds[0] * kinds[1]
+        everywhere = np.ones((1, len(joined.has_query)), dtype=np.bool_)
+        self._kept = everywhere if kept is None else kept.members
+        kinds = len(self._queries.members), len(self._passages.members), len(self._kept)
+        left_out = len(SPLITS) * kinds[0] * kinds[1] * kinds[2]
         query_complete = np.asarray(self._queries.members[:, needed].all(1))
         passage_complete = np.asarray(self._passages.members[:, needed].all(1))
         code = np.empty(len(triples), dtype=np.min_scalar_type(left_out))
@@ -139,14 +144,21 @@ class SortedTriples:
             query = triples.column("query", part.start, part.stop) if masks is None else part
             of_query, of_passage = self._queries.number[query], self._passages.number[positive]
             complete = query_complete[of_query] & passage_complete[of_passage]
-            code[part] = np.where(complete, (split * kinds[0] + of_query) * kinds[1] + of_passage, left_out)
+            value = (split * kinds[0] + of_query) * kinds[1] + of_passage
+            if kept is not None:
+                members = kept.members[kept.number[part]]
+                complete &= members[:, needed].all(1)
+                complete &= (self._queries.members[of_query] & members).any(1)
+                complete &= (self._passages.members[of_passage] & members).any(1)
+                value = value * kinds[2] + kept.number[part]
+            code[part] = np.where(complete, value, left_out)
         self._order: IntArray | None = None
         if (code[1:] < code[:-1]).any():
             self._order = np.argsort(code, kind="stable")
             code = code[self._order]
         self._code = code[: np.searchsorted(code, left_out)]
         self._bounds = np.searchsorted(
-            self._code, np.arange(len(SPLITS) + 1) * (kinds[0] * kinds[1])
+            self._code, np.arange(len(SPLITS) + 1) * (kinds[0] * kinds[1] * kinds[2])
         ).tolist()
 
     def __len__(self) -> int:
@@ -189,11 +201,13 @@ class SortedTriples:
             : len(code)
         ]
         kinds = code[firsts].astype(np.int64)
+        kinds, of_kept = np.divmod(kinds, len(self._kept))
+        kept = self._kept[of_kept]
         passages = len(self._passages.members)
         return Availability(
             starts=np.append(firsts, len(code)),
-            query=self._queries.members[kinds // passages % len(self._queries.members)],
-            passage=self._passages.members[kinds % passages],
+            query=self._queries.members[kinds // passages % len(self._queries.members)] & kept,
+            passage=self._passages.members[kinds % passages] & kept,
         )
 
     def _rows(self, start: int, stop: int) -> Iterator[IntArray | slice]:

@@ -48,12 +48,14 @@ class RowTriples:
     """One triple a row of a language.
 
     Attributes:
+        query: int64 (rows,), position among `query_ids`.
         positive: int64 (rows,), position among `passage_ids` of the positive of each query.
         negatives: int64, positions of the hard negatives of all rows, one after another.
         negative_offsets: int64 (rows + 1,).
         split: int8 (rows,), position in `SPLITS`, -1 where the row states none.
     """
 
+    query: IntArray
     positive: IntArray
     negatives: IntArray
     negative_offsets: IntArray
@@ -86,7 +88,7 @@ class Spool:
             return cls(folder, query_ids, passage_ids, None, None)
         with np.load(folder / _ROWS, allow_pickle=False) as stored:
             triples = RowTriples(
-                *(stored[name] for name in ("positive", "negatives", "negative_offsets", "split"))
+                *(stored[name] for name in ("query", "positive", "negatives", "negative_offsets", "split"))
             )
             return cls(folder, query_ids, passage_ids, stored["passage_rows"], triples)
 
@@ -103,8 +105,9 @@ def spool_language(
         read: called with numbers of bytes that were read; not for rows.
 
     Raises:
-        UserError: a text is malformed, an id occurs twice, a passage id has two texts, a row has its own
-            passage among its negatives, or the language has none.
+        UserError: a text is malformed; an id of a text occurs twice, or that of a row with the same passage
+            or another question; a passage id has two texts, a row has its own passage among its negatives,
+            or the language has none.
     """
     if isinstance(source, IdSource):
         for stem, ids, batches in (
@@ -159,37 +162,53 @@ def _spool_rows(reader: Reader, language: str, folder: Path) -> None:
     queries: dict[str, int] = {}
     passages: dict[str, int] = {}
     text_hash: dict[int, int] = {}  # of the passages that have a text, in the order of the file
-    positive, negatives, offsets, split = array("q"), array("q"), array("q", [0]), array("b")
+    asked, first = array("q"), array("q")  # hash of each question, and its first positive
+    others: set[tuple[int, int]] = set()  # queries with their further positives
+    query, positive, negatives, offsets, split = (array(code) for code in "qqqqb")
+    offsets.append(0)
     with (
         _RowWriter(folder / "queries.arrow") as query_texts,
         _RowWriter(folder / "passages.arrow") as passage_texts,
     ):
         for row in reader.rows(language):
-            if queries.setdefault(row.id, len(queries)) != len(positive):
-                raise UserError(
-                    f"{where(reader, language, row.id)}: the id {row.id!r} occurs twice in {language}. "
-                    "Give every row its own id, or remove the repeated row."
-                )
+            number = queries.setdefault(row.id, len(queries))
             passage = passages.setdefault(row.passage_id, len(passages))
+            if number == len(asked):
+                asked.append(hash(row.question))
+                first.append(passage)
+                query_texts.append(row.question)
+            elif first[number] == passage or (number, passage) in others:
+                raise UserError(
+                    f"{where(reader, language, row.id)}: the id {row.id!r} occurs twice in {language} with "
+                    f"the passage {row.passage_id!r}. Give every row its own id, or remove the repeated row; "
+                    "rows of one id and different passage ids are one question with several positives."
+                )
+            elif asked[number] != hash(row.question):
+                raise UserError(
+                    f"{where(reader, language, row.id)}: the id {row.id!r} occurs twice in {language} with "
+                    "different questions. Give every question its own id, or make the questions equal."
+                )
+            else:
+                others.add((number, passage))
             own = [passages.setdefault(name, len(passages)) for name in row.negatives]
             if passage in own:
                 raise UserError(
                     f"{where(reader, language, row.id)}: row {row.id!r} has its own passage "
                     f"{row.passage_id!r} among its negatives. Remove it there."
                 )
-            query_texts.append(row.question)
             digest = hash(row.passage)
             if passage not in text_hash:
                 text_hash[passage] = digest
                 passage_texts.append(row.passage)
             elif text_hash[passage] != digest:
-                other = list(queries)[positive.index(passage)]
+                other = list(queries)[query[positive.index(passage)]]
                 raise UserError(
                     f"{where(reader, language, row.id)}: row {row.id!r} gives passage_id {row.passage_id!r} "
                     f"another text than row {other!r} ({where(reader, language, other)}). Give the passages "
                     "their own ids, or make the texts equal; with data=jsonl, "
                     "data.options.passage_variants=first takes the first text for both."
                 )
+            query.append(number)
             positive.append(passage)
             negatives.extend(own)
             offsets.append(len(negatives))
@@ -203,6 +222,7 @@ def _spool_rows(reader: Reader, language: str, folder: Path) -> None:
     np.savez(
         folder / _ROWS,
         passage_rows=np.fromiter(text_hash, dtype=np.int64, count=len(text_hash)),
+        query=np.array(query, dtype=np.int64),
         positive=np.array(positive, dtype=np.int64),
         negatives=np.array(negatives, dtype=np.int64),
         negative_offsets=np.array(offsets, dtype=np.int64),

@@ -42,6 +42,10 @@ BATCH_TEXTS = 1024
 Key = tuple[str, str, TextKind]
 
 
+class TokensNotKeptError(UserError):
+    """The cache cannot take the tokens."""
+
+
 class TokenSource(Protocol):
     """Gives the token sequences of texts of a corpus by their ids; picklable."""
 
@@ -152,7 +156,7 @@ def prepare_tokens(
         What looks them up.
 
     Raises:
-        UserError: the cache cannot be written.
+        TokensNotKeptError: the cache cannot be written and does not have them.
     """
     maker = _Maker(tokenizer, tokenizer_fingerprint(tokenizer), cache / "tokens", progress)
     tables: dict[Key, TokenTable] = {}
@@ -215,7 +219,7 @@ class _Maker:
                         shutil.rmtree(path, ignore_errors=True)
                 return self._make(folder, corpus.folder / FILES[kind] / f"{language}.arrow", kind, label)
         except OSError as error:
-            raise UserError(
+            raise TokensNotKeptError(
                 f"{error.filename or self.root}: {error.strerror or error}. Give another cache folder with "
                 "paths.cache=..., or tokenise at every step with data.tokenize_once=false."
             ) from error

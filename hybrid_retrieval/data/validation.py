@@ -17,7 +17,7 @@ from hybrid_retrieval.models.text_tokenizer import TextTokenizer
 
 Kind = Literal["query", "passage"]
 Source = Literal["held_out", "benchmark"]
-Key = tuple[int, int, int]
+Key = tuple[int, int, int, int]
 
 
 @dataclass
@@ -33,6 +33,8 @@ class ValidationBatch:
         passage_ids: int64 (n,), the same in every language, counted over all data sets; of a benchmark the
             same as `item_ids`.
         languages: int64 (n,), index into the validation languages, or into the benchmark's.
+        query_ids: int64 (n,), of queries the same for triples of one query, counted over all data sets; of
+            passages that of some triple; of a benchmark the same as `item_ids`.
     """
 
     source: Source
@@ -41,6 +43,7 @@ class ValidationBatch:
     item_ids: Tensor
     passage_ids: Tensor
     languages: Tensor
+    query_ids: Tensor
 
 
 class ValidationBatches(Dataset[ValidationBatch]):
@@ -49,7 +52,7 @@ class ValidationBatches(Dataset[ValidationBatch]):
     Args:
         source: where the texts are from.
         texts: queries and passages.
-        keys: item id, passage id and language of each text.
+        keys: item id, passage id, language and query id of each text.
         tokenizer: of the backbone.
         token_budget: tokens of a batch; the encoder cuts it again if it must pad.
         rank: of this process.
@@ -86,7 +89,7 @@ class ValidationBatches(Dataset[ValidationBatch]):
         texts: dict[Kind, list[str]] = {"query": benchmark.query_texts, "passage": benchmark.candidate_texts}
         languages = {"query": benchmark.query_language, "passage": benchmark.candidate_language}
         keys: dict[Kind, list[Key]] = {
-            kind: [(i, i, int(language)) for i, language in enumerate(languages[kind])] for kind in texts
+            kind: [(i, i, int(language), i) for i, language in enumerate(languages[kind])] for kind in texts
         }
         return cls("benchmark", texts, keys, tokenizer, **shares)
 
@@ -112,7 +115,7 @@ class ValidationBatches(Dataset[ValidationBatch]):
         texts: dict[Kind, list[str]] = {"query": [], "passage": []}
         keys: dict[Kind, list[Key]] = {"query": [], "passage": []}
         total = sum(len(corpus) for corpus in corpora)
-        first_item = first_passage = 0
+        first_item = first_passage = first_query = 0
         for corpus in corpora:
             share = max(1, round(limit * len(corpus) / total)) if total > limit else len(corpus)
             triples = np.unique(torch.linspace(0, len(corpus) - 1, min(share, len(corpus))).long().numpy())
@@ -126,7 +129,8 @@ class ValidationBatches(Dataset[ValidationBatch]):
                 queries, positives = corpus.queries(here), corpus.positives(here)
                 seen = set[int]()
                 for triple, query, positive in zip(here, queries, positives, strict=True):
-                    key = first_item + int(triple), first_passage + int(positive), column
+                    numbers = first_item + int(triple), first_passage + int(positive)
+                    key = *numbers, column, first_query + int(query)
                     texts["query"].append(corpus.query_text(code, int(query)))
                     keys["query"].append(key)
                     passage = corpus.passage_text(code, int(positive))
@@ -136,6 +140,7 @@ class ValidationBatches(Dataset[ValidationBatch]):
                         keys["passage"].append(key)
             first_item += len(corpus)
             first_passage += corpus.passage_count
+            first_query += int(corpus.counts["queries"])
         return cls("held_out", texts, keys, tokenizer, **shares)
 
     def __len__(self) -> int:
@@ -144,5 +149,5 @@ class ValidationBatches(Dataset[ValidationBatch]):
     def __getitem__(self, index: int) -> ValidationBatch:
         kind, sequences, keys = self._batches[index]
         texts = EncodedTexts.of(sequences, self._token_budget)
-        items, passages, languages = torch.tensor(keys, dtype=torch.int64).unbind(1)
-        return ValidationBatch(self._source, kind, texts, items, passages, languages)
+        ids = torch.tensor(keys, dtype=torch.int64).unbind(1)
+        return ValidationBatch(self._source, kind, texts, *ids)

@@ -12,6 +12,7 @@ from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.evaluate import evaluate_embeddings
 from hybrid_retrieval.evaluation.metrics import METRICS
 from hybrid_retrieval.evaluation.results import SETTINGS
+from hybrid_retrieval.losses.benchmark_loss import benchmark_loss
 
 Kind = Literal["query", "passage"]
 
@@ -19,12 +20,14 @@ Kind = Literal["query", "passage"]
 class BenchmarkRetrieval(Metric):
     """What `hybrid-retrieval evaluate` computes, from embeddings that arrive in any order on any rank.
 
-    `compute` gives float32 scalars `<metric>_<setting>` for every metric of the three settings and every
-    measure of language bias, NaN where nothing defines them or when an embedding is NaN or infinite.
+    `compute` gives float32 scalars `<metric>_<setting>` for every metric of the three settings, every
+    measure of language bias and the losses of `benchmark_loss`, NaN where nothing defines them or when an
+    embedding is NaN or infinite.
 
     Args:
         benchmark: whose queries and candidates are embedded.
         dimension: of an embedding.
+        temperature: of the training loss; may be set anew before `compute`.
     """
 
     full_state_update = False
@@ -37,10 +40,13 @@ class BenchmarkRetrieval(Metric):
     passage_embeddings: list[Tensor]
     passage_positions: list[Tensor]
 
-    def __init__(self, benchmark: Benchmark, dimension: int, **kwargs: Any) -> None:
+    def __init__(
+        self, benchmark: Benchmark, dimension: int, temperature: float = 0.05, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.benchmark = benchmark
         self.dimension = dimension
+        self.temperature = temperature
         for state in ("query_embeddings", "query_positions", "passage_embeddings", "passage_positions"):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
@@ -75,7 +81,8 @@ class BenchmarkRetrieval(Metric):
         values = {
             f"{metric}_{setting}": value for setting in SETTINGS for metric, value in metrics[setting].items()
         }
-        return self._scalars({**values, **metrics["language_bias"]})
+        losses = benchmark_loss(queries, candidates, self.benchmark, self.temperature)
+        return self._scalars({**values, **metrics["language_bias"], **losses})
 
     def _in_order(self, kind: Kind, count: int) -> np.ndarray:
         """Embeddings by position; float32 (count, dimension)."""

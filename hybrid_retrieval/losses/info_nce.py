@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.losses.gather import gather, rank
+from hybrid_retrieval.losses.pair_ids import Answers, PairIds
 
 _MAX_LOGIT_SCALE = 100.0
 
@@ -22,16 +23,19 @@ class InfoNCE(nn.Module):
         loss = -log( exp(cos(q, p+) / t) / sum over p in {p+} + N(q) of exp(cos(q, p) / t) ),
 
     where N(q) are all passages of P, positives of other queries and hard negatives alike, but those with the
-    passage id of p+: they are translations or copies of the answer, not negatives. The options, each of them
-    off by default and free to be combined:
+    passage id of a positive of q: they are answers, or translations or copies of them, not negatives. A query
+    with several positives is a pair with each of them; where the global batch has two such pairs, whatever
+    their languages and ranks, neither positive is a negative of the other pair, nor is the query, nor a hard
+    negative of any pair that is one of these positives. The options, each of them off by default and free to
+    be combined:
 
     - `reverse` = w adds the passage-to-query direction, in which each positive has to find its query among
       the queries of the global batch: loss = (forward + w * backward) / (1 + w). With 1 it is the symmetric
       loss of CLIP (arXiv 2103.00020). Hard negatives have no query, so they are no rows.
-    - `within_view` puts the texts of the anchor's own side among its negatives, those with its passage id
-      left out (arXiv 2506.09781; SimCLR, arXiv 2002.05709): query-query similarities join the
-      denominator of a query, and passage-passage similarities that of a passage, so the latter take part
-      only with `reverse` above 0.
+    - `within_view` puts the texts of the anchor's own side among its negatives, those of a pair with the
+      same query or positive left out (arXiv 2506.09781; SimCLR, arXiv 2002.05709): query-query similarities
+      join the denominator of a query, and passage-passage similarities that of a passage, so the latter take
+      part only with `reverse` above 0.
     - `margin` = m leaves out negatives that the model itself takes for answers: those x with
       cos(anchor, x) > cos(q, p+) - m, of either direction and view. It is the rule TopK-MarginPos of
       NV-Retriever (arXiv 2407.15831) inside the batch, where GISTEmbed has it (arXiv 2402.16829), with the
@@ -108,15 +112,14 @@ class InfoNCE(nn.Module):
         scale = self.log_scale.exp()
         return scale.clamp(max=_MAX_LOGIT_SCALE) if self.learn_temperature else scale
 
-    def forward(self, queries: Tensor, passages: Tensor, positive_ids: Tensor, passage_ids: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, passages: Tensor, ids: PairIds) -> Tensor:
         """Mean loss over queries.
 
         Args:
             queries: (b, d) float32, L2-normalised; b pairs of this rank.
             passages: (b * (1 + k), d), L2-normalised: first the positives in the order of the queries, then
                 the hard negatives.
-            positive_ids: (b,) int64, passage id of each query's positive, the same in every language.
-            passage_ids: (b * (1 + k),) int64; -1 marks padding, which is no negative of any query.
+            ids: of these texts; padding is no negative of any query.
 
         Returns:
             Scalar.
@@ -132,49 +135,49 @@ class InfoNCE(nn.Module):
             )
         # Under autocast the scores of float32 embeddings would be rounded to 8 bits.
         with torch.autocast(queries.device.type, enabled=False):
-            pairs = self._pairs(queries, passages, positive_ids, passage_ids)
+            pairs = self._pairs(queries, passages, ids)
             if not self.dimensions:
                 return self._both_directions(pairs)
             losses = [self._both_directions(pairs.truncated(dimension)) for dimension in self.dimensions]
             weighted = [weight * loss for weight, loss in zip(self.dimension_weights, losses, strict=True)]
             return torch.stack(weighted).sum() / sum(self.dimension_weights)
 
-    def _pairs(
-        self, queries: Tensor, passages: Tensor, positive_ids: Tensor, passage_ids: Tensor
-    ) -> "_Pairs":
+    def _pairs(self, queries: Tensor, passages: Tensor, ids: PairIds) -> "_Pairs":
         """The rows that this rank scores, and the texts of all ranks that it scores them against."""
         own = len(queries)
         numbers = torch.arange(own, device=queries.device)
         query_labels, passage_labels = rank() * own + numbers, rank() * len(passages) + numbers
         all_passages = gather(passages, with_grad=self.gather_with_grad)  # (world * b * (1 + k), d)
-        all_passage_ids = gather(passage_ids)
-        all_queries, all_ids = queries, positive_ids
+        all_passage_ids = gather(ids.passage)
+        # (world * b,) each
+        query_ids, positive_ids = gather(torch.stack([ids.query, ids.positive], dim=1)).unbind(1)
+        all_queries, of_queries = queries, ids.positive
         if not self.local_loss or self.reverse or self.within_view:
             all_queries = gather(queries, with_grad=self.gather_with_grad)  # (world * b, d)
-            all_ids = gather(positive_ids)
+            of_queries = positive_ids
         if self.local_loss:
-            rows, positives, ids = queries, passages[:own], positive_ids
+            rows, positives, row_ids = queries, passages[:own], ids.query
         else:
             query_labels, passage_labels = gather(query_labels), gather(passage_labels)
-            rows, positives, ids = all_queries, all_passages[passage_labels], all_ids
+            rows, positives, row_ids = all_queries, all_passages[passage_labels], query_ids
         return _Pairs(
-            _Side(rows, all_queries, all_ids, query_labels),
+            _Side(rows, all_queries, of_queries, query_labels),
             _Side(positives, all_passages, all_passage_ids, passage_labels),
-            ids,
+            Answers(row_ids, query_ids, positive_ids),
         )
 
     def _both_directions(self, pairs: "_Pairs") -> Tensor:
-        forward = self._direction(pairs.queries, pairs.passages, pairs.ids)
+        forward = self._direction(pairs.queries, pairs.passages, pairs.answers)
         if not self.reverse:
             return forward
-        backward = self._direction(pairs.passages, pairs.queries, pairs.ids)
+        backward = self._direction(pairs.passages, pairs.queries, pairs.answers)
         return (forward + self.reverse * backward) / (1 + self.reverse)
 
-    def _direction(self, anchors: "_Side", candidates: "_Side", ids: Tensor) -> Tensor:
+    def _direction(self, anchors: "_Side", candidates: "_Side", answers: Answers) -> Tensor:
         """Mean over the anchors of the cross-entropy of their counterparts."""
-        cosines, excluded = candidates.scored_by(anchors.rows, ids)  # (rows, candidates)
+        cosines, excluded = candidates.scored_by(anchors.rows, answers)  # (rows, candidates)
         if self.within_view:
-            views = [(cosines, excluded), anchors.scored_by(anchors.rows, ids)]
+            views = [(cosines, excluded), anchors.scored_by(anchors.rows, answers)]
             cosines, excluded = (torch.cat(parts, dim=1) for parts in zip(*views, strict=True))
         labels = candidates.labels
         if self.margin is not None:
@@ -192,7 +195,7 @@ class _Side:
     Attributes:
         rows: (rows, d), the embedding of each row's text of this side.
         texts: (n, d), all of the global batch.
-        ids: (n,), their passage ids; -1 is padding.
+        ids: (n,), their passage ids, of queries those of the positives; -1 is padding.
         labels: (rows,), where each row stands in `texts`.
     """
 
@@ -201,9 +204,9 @@ class _Side:
     ids: Tensor
     labels: Tensor
 
-    def scored_by(self, anchors: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    def scored_by(self, anchors: Tensor, answers: Answers) -> tuple[Tensor, Tensor]:
         """Cosines of anchors and all texts, and which texts are no negatives; both (anchors, n)."""
-        return anchors @ self.texts.T, (self.ids == ids[:, None]) | (self.ids == -1)
+        return anchors @ self.texts.T, answers.among(self.ids) | (self.ids == -1)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "_Side":
         return _Side(function(self.rows), function(self.texts), self.ids, self.labels)
@@ -211,11 +214,11 @@ class _Side:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Both sides, and the passage id of each row's positive, (rows,)."""
+    """Both sides, and the passages that answer the query of each row."""
 
     queries: _Side
     passages: _Side
-    ids: Tensor
+    answers: Answers
 
     def truncated(self, dimension: int) -> "_Pairs":
         """Embeddings cut to their first numbers and normalised again."""
@@ -225,7 +228,7 @@ class _Pairs:
                 return embeddings
             return functional.normalize(embeddings[:, :dimension], dim=1)
 
-        return _Pairs(self.queries.map(cut), self.passages.map(cut), self.ids)
+        return _Pairs(self.queries.map(cut), self.passages.map(cut), self.answers)
 
 
 def is_number(value: object) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.losses.gather import gather
 from hybrid_retrieval.losses.info_nce import InfoNCE, is_number
+from hybrid_retrieval.losses.pair_ids import Answers, PairIds
 from hybrid_retrieval.losses.terms.registry import EXTRAS, PASSAGE_ROWS, TERMS, ExtraInputs, GlobalInputs
 
 
@@ -118,20 +119,14 @@ class Objective(nn.Module):
         ]
 
     def forward(
-        self,
-        queries: Tensor,
-        passages: Tensor,
-        positive_ids: Tensor,
-        passage_ids: Tensor,
-        extra: ExtraInputs | None = None,
+        self, queries: Tensor, passages: Tensor, ids: PairIds, extra: ExtraInputs | None = None
     ) -> Tensor:
         """The value to minimise.
 
         Args:
-            queries: as the following three, those of `InfoNCE.forward`: this rank's share of the batch.
+            queries: as the following two, those of `InfoNCE.forward`: this rank's share of the batch.
             passages: see there.
-            positive_ids: see there.
-            passage_ids: see there.
+            ids: see there.
             extra: has at least the fields named by `needs`.
 
         Returns:
@@ -141,12 +136,12 @@ class Objective(nn.Module):
             ValueError: a needed field of `extra` is missing, or `prepare` was not called for a term with
                 parameters.
         """
-        loss: Tensor = self.info_nce(queries, passages, positive_ids, passage_ids)
+        loss: Tensor = self.info_nce(queries, passages, ids)
         if not self.weights:
             return loss
         self.values = {"info_nce": loss.detach()}
         with torch.autocast(queries.device.type, enabled=False):
-            inputs = self._gathered(queries, passages, positive_ids, passage_ids, extra or ExtraInputs())
+            inputs = self._gathered(queries, passages, ids, extra or ExtraInputs())
             for name, weight in self.weights.items():
                 value = self._term(name, inputs)
                 self.values[name] = value.detach()
@@ -164,16 +159,9 @@ class Objective(nn.Module):
             options["instances"] = self.training_instances
         return term.compute(inputs, **options)
 
-    def _gathered(
-        self,
-        queries: Tensor,
-        passages: Tensor,
-        positive_ids: Tensor,
-        passage_ids: Tensor,
-        extra: ExtraInputs,
-    ) -> GlobalInputs:
-        ids = gather(passage_ids)
-        real = ids != -1
+    def _gathered(self, queries: Tensor, passages: Tensor, ids: PairIds, extra: ExtraInputs) -> GlobalInputs:
+        passage_ids, query_ids, positive_ids = gather(ids.passage), gather(ids.query), gather(ids.positive)
+        real = passage_ids != -1
         found = {}
         for field in self.needs:
             value = getattr(extra, field)
@@ -185,8 +173,9 @@ class Objective(nn.Module):
             gather(queries, with_grad=True),
             gather(passages, with_grad=True)[real],
             gather(passages[: len(queries)], with_grad=True),
-            gather(positive_ids),
-            ids[real],
+            positive_ids,
+            passage_ids[real],
+            Answers(query_ids, query_ids, positive_ids),
             found,
         )
 

@@ -53,7 +53,7 @@ def embed_parallel(
 
     Args:
         embedder: the model. It knows a text as "LANG:id", as in the benchmark of a parallel corpus.
-        ids: the source's ids.
+        ids: the source's ids; a repeated one, of equal texts, is embedded once.
         texts: gives the texts of a language in the order of `ids`, None where it lacks one.
         languages: at least one of them has a text.
         kind: "query" or "passage".
@@ -72,9 +72,10 @@ def embed_parallel(
         present = np.flatnonzero(exists[row])
         if not len(present):
             continue
+        text_of = {ids[i]: of_language[i] or "" for i in present.tolist()}
         embedded = embedder.embed(
-            [f"{language}:{ids[i]}" for i in present.tolist()],
-            [text for text in of_language if text is not None],
+            [f"{language}:{name}" for name in text_of],
+            list(text_of.values()),
             kind,
             title=f"{title} ({language})" if title else None,
         )
@@ -83,7 +84,8 @@ def embed_parallel(
             shape = (len(languages), len(ids), embedded.shape[1])
             with tempfile.TemporaryFile(dir=scratch) as file:
                 values = np.memmap(file, mode="w+", dtype=np.float32, shape=shape)
-        values[row, present] = embedded
+        place = {name: number for number, name in enumerate(text_of)}
+        values[row, present] = embedded[[place[ids[i]] for i in present.tolist()]]
     if values is None:
         raise UserError(f"there is no {kind} in {', '.join(languages)}. Choose other data.languages.")
     return ParallelEmbeddings(values, exists)

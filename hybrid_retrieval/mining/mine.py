@@ -13,7 +13,7 @@ from hybrid_retrieval.data.mapped_texts import MappedTexts
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.embedder import Embedder
-from hybrid_retrieval.mining.candidates import candidate_passages, find_exclusions
+from hybrid_retrieval.mining.candidates import candidate_passages, distinct_pairs, find_exclusions
 from hybrid_retrieval.mining.embeddings import embed_parallel
 from hybrid_retrieval.mining.nearest import find_nearest
 from hybrid_retrieval.mining.select import Selection, select_negatives
@@ -26,12 +26,13 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Mined:
-    """The hard negatives of a split.
+    """The hard negatives of a split, for every question and positive.
 
     Attributes:
         corpus: the split.
         languages: those that were searched.
-        queries: int64 (triples,), query ids; triples in none of the languages are left out.
+        queries: int64 (triples,), query ids; triples that have both texts in none of the languages are left
+            out, and of those with one query and one positive all but the first.
         has_query: bool (triples, languages).
         positives: int64 (triples,), passage ids.
         positive_scores: float32 (triples,).
@@ -54,12 +55,13 @@ class Mined:
     passage_language: IntArray
     statistics: dict[str, Any]
 
-    def by_row_id(self) -> dict[str, list[str]]:
-        """The source's ids of the negatives, by row id."""
+    def by_pair(self) -> dict[tuple[str, str], list[str]]:
+        """The source's ids of the negatives, by row id and passage id of the positive."""
         rows, passages = _ids(self.corpus, "queries"), _ids(self.corpus, "passages")
+        columns = zip(self.queries.tolist(), self.positives.tolist(), self.negatives.tolist(), strict=True)
         return {
-            str(rows[int(query)]): [str(passages[n]) for n in of.tolist() if n >= 0]
-            for query, of in zip(self.queries, self.negatives, strict=True)
+            (str(rows[query]), str(passages[positive])): [str(passages[n]) for n in of if n >= 0]
+            for query, positive, of in columns
         }
 
 
@@ -74,7 +76,7 @@ def mine(
     scratch: Path | None = None,
     progress: bool = False,
 ) -> Mined:
-    """Find hard negatives for every question of a split.
+    """Find hard negatives for every question of a split, and for each of its positives.
 
     Memory holds the embeddings of one language at a time, the rest lies in files of
     4 x dimension x languages x (questions + candidates) bytes, removed at the end.
@@ -101,15 +103,16 @@ def mine(
         )
     started = time.perf_counter()
     columns = [corpus.languages.index(code) for code in codes]
-    everything = np.arange(len(corpus), dtype=np.int64)
-    has = corpus.availability.query[corpus.availability.run_of(everything)][:, columns]
-    triples = everything[has.any(axis=1)]
+    triples = distinct_pairs(corpus)
+    runs = corpus.availability.run_of(triples)
+    written = corpus.availability.both()[runs][:, columns].any(axis=1)
+    has, triples = corpus.availability.query[runs[written]][:, columns], triples[written]
     if not len(triples):
         raise UserError(
             f"{corpus.name} has no questions in split={corpus.split} and {', '.join(codes)}. Choose another "
             "split or other data.languages."
         )
-    has, queries = has[triples], corpus.queries(triples)
+    queries = corpus.queries(triples)
     candidates = candidate_passages(corpus, codes, settings.candidates)
     exclusions = find_exclusions(corpus, triples, candidates, codes, existing=settings.keep_existing)
 

@@ -40,7 +40,7 @@ class MiningSettings:
             0.05 is the paper's 95 % of a positive score; None sets no bound.
         sampling: the best of those left, or drawn evenly from them.
         candidates: passages of the split alone, or of all splits; the latter takes validation and test
-            passages for negatives.
+            passages for negatives. Passages that are no question's positive are left out.
         keep_existing: put the hard negatives that the data set has already before the mined ones.
 
     Raises:

@@ -96,9 +96,7 @@ class DualEncoder(pl.LightningModule):
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Loss of one global batch."""
         queries, passages = self.embed(batch.queries), self.embed(batch.passages)
-        loss: Tensor = self.loss(
-            queries, passages, batch.positive_ids, batch.passage_ids, self._extra_inputs(batch)
-        )
+        loss: Tensor = self.loss(queries, passages, batch.ids, self._extra_inputs(batch))
         shares = {f"{name}_share": share for name, share in batch.translated.items()}
         logged: dict[str, Tensor | float] = {**self.loss.values, **shares}
         for name, value in logged.items():
@@ -114,7 +112,7 @@ class DualEncoder(pl.LightningModule):
         """What the terms of the loss need beyond the pairs."""
         found = {name: self.embed(texts) for name, texts in batch.extra.items() if name not in TEACHER}
         if self.teacher is not None:
-            encoder = self.teacher.on(batch.positive_ids.device)
+            encoder = self.teacher.on(batch.ids.query.device)
             same = {"teacher_queries": batch.queries, "teacher_passages": batch.passages}
             with torch.no_grad():
                 found |= {name: self.embed(batch.extra.get(name, same[name]), encoder) for name in TEACHER}
@@ -130,15 +128,18 @@ class DualEncoder(pl.LightningModule):
         if batch.source == "benchmark" and self.benchmark is not None:
             self.benchmark.update(batch.kind, embeddings, batch.item_ids)
             return
-        for metric in (self.retrieval, self.validation_loss):
-            metric.update(batch.kind, embeddings, batch.item_ids, batch.passage_ids, batch.languages)
+        keys = batch.item_ids, batch.passage_ids, batch.languages
+        self.retrieval.update(batch.kind, embeddings, *keys)
+        self.validation_loss.update(batch.kind, embeddings, *keys, query_ids=batch.query_ids)
 
     def on_validation_epoch_end(self) -> None:
         """Log validation loss and retrieval."""
-        self.validation_loss.temperature = float(self.loss.temperature.detach())
+        temperature = float(self.loss.temperature.detach())
+        self.validation_loss.temperature = temperature
         values = {**self.validation_loss.compute(), **self.retrieval.compute()}
         found = {f"val/{name}": value for name, value in values.items()}
         if self.benchmark is not None:
+            self.benchmark.temperature = temperature
             found |= {f"val_retrieval/{name}": value for name, value in self.benchmark.compute().items()}
         for name, value in found.items():
             if not torch.isnan(value):

@@ -58,7 +58,7 @@ def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
     objective.pop("teacher")
     loss = Objective.from_config(objective)
 
-    folders = prepare_data(cfg.data, cfg.paths.cache)
+    folders = prepare_data(cfg.data, cfg.paths.cache, benchmarks=cfg.paths.benchmarks)
     train = [ParallelCorpus.open(folder, "train") for folder in folders]
     plan = BatchPlan(
         train,

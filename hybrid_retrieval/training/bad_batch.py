@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from hybrid_retrieval.data.parallel import ParallelCorpus
+from hybrid_retrieval.losses.pair_ids import Answers
 from hybrid_retrieval.models.evaluation_mode import evaluation_mode
 from hybrid_retrieval.sampling.global_batch import GlobalBatch
 from hybrid_retrieval.training.assemble import Parts
@@ -98,7 +99,8 @@ def _losses(parts: Parts, trainer: pl.Trainer, batch: GlobalBatch) -> list[dict[
     with evaluation_mode(model), trainer.precision_plugin.forward_context():
         queries, passages = model.embed(moved.queries), model.embed(moved.passages)
     labels = torch.arange(len(queries), device=queries.device)
-    excluded = (moved.passage_ids == moved.positive_ids[:, None]) | (moved.passage_ids == -1)
+    ids = moved.ids
+    excluded = Answers(ids.query, ids.query, ids.positive).among(ids.passage) | (ids.passage == -1)
     excluded[labels, labels] = False
     logits = (queries @ passages.T / model.loss.temperature).masked_fill(excluded, -torch.inf)
     found = zip(

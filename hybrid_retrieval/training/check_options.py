@@ -26,6 +26,9 @@ MONITORED = {
         for setting in ("monolingual", "cross_lingual", "multilingual")
     },
     "val_retrieval/rank_distance": "min",
+    "val_retrieval/loss": "min",
+    "val_retrieval/loss_monolingual": "min",
+    "val_retrieval/loss_cross_lingual": "min",
 }
 _WHOLE = {
     "seed": 0,
@@ -49,7 +52,6 @@ _WHOLE_OR_NULL = {
 _FRACTIONAL = ("optim.lr", "optim.weight_decay", "optim.eps", "data.validation_fraction", "optim.warmup")
 _SWITCHES = (
     *(
-        "resume",
         "evaluate",
         "check_memory",
         "save_checkpoints",
@@ -66,11 +68,12 @@ _SWITCHES = (
 )
 
 
-def check_options(cfg: DictConfig) -> None:
+def check_options(cfg: DictConfig, *, this_machine: bool = True) -> None:
     """Refuse values that would fail later or train nothing.
 
     Args:
         cfg: `conf/train.yaml`.
+        this_machine: whether the run is to be on this machine, so that its hardware has to do.
 
     Raises:
         UserError: a value is of the wrong kind or out of range; the message names it.
@@ -86,6 +89,8 @@ def check_options(cfg: DictConfig) -> None:
     for name in _SWITCHES:
         if not isinstance(value := OmegaConf.select(cfg, name), bool):
             raise UserError(f"{name}={value} must be true or false.")
+    if not isinstance(cfg.resume, bool) and cfg.resume != "auto":
+        raise UserError(f"resume={cfg.resume} must be true, false or auto.")
     if cfg.optim.warmup > 1:
         raise UserError(f"optim.warmup={cfg.optim.warmup} is a share of the steps: use 0 to 1.")
     if cfg.optim.decay not in ("linear", "constant"):
@@ -93,11 +98,13 @@ def check_options(cfg: DictConfig) -> None:
     if str(cfg.trainer.strategy).endswith(("spawn", "fork", "notebook")):
         # Weights, step count and log would stay in the processes that it starts.
         raise UserError(
-            f"trainer.strategy={cfg.trainer.strategy} is not supported: use trainer.strategy=ddp."
+            f"trainer.strategy={cfg.trainer.strategy} is not supported: use trainer.strategy=ddp, or in a "
+            "multirun ddp_spawn."
         )
     check_token_reuse(cfg)
     check_teacher(cfg)
-    check_capacity(cfg)
+    if this_machine:
+        check_capacity(cfg)
     _check_monitor(cfg.trainer.monitor, cfg.trainer.patience)
     if str(cfg.trainer.monitor).startswith("val_retrieval/") and cfg.get("val_retrieval") is None:
         raise UserError(

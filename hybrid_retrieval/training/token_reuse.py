@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from hybrid_retrieval.cache import cache_folder
 from hybrid_retrieval.data.parallel import ParallelCorpus
-from hybrid_retrieval.data.token_store import TokenStore, prepare_tokens, text_count
+from hybrid_retrieval.data.token_store import TokensNotKeptError, TokenStore, prepare_tokens, text_count
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.models.encoder import TextEncoder
 from hybrid_retrieval.models.frozen import KEY as FROZEN
@@ -56,6 +56,9 @@ def token_store(
 ) -> TokenStore | None:
     """The tokens of the training languages, made once; None where every batch is tokenised anew.
 
+    `auto` tokenises anew, with a warning, where the cache cannot be written; all nodes of a run should have
+    caches that can, or caches that cannot.
+
     Args:
         cfg: `conf/train.yaml`, checked by `check_token_reuse`.
         corpora: training splits.
@@ -65,7 +68,15 @@ def token_store(
     once = cfg.data.tokenize_once
     if once == "auto":
         once = cfg.optim.trim_embeddings is True or text_count(corpora, languages) <= AUTO_TEXTS
-    return prepare_tokens(corpora, languages, tokenizer, cache_folder(cfg.paths.cache)) if once else None
+    if not once:
+        return None
+    try:
+        return prepare_tokens(corpora, languages, tokenizer, cache_folder(cfg.paths.cache))
+    except TokensNotKeptError as error:
+        if cfg.data.tokenize_once is True or cfg.optim.trim_embeddings is True:
+            raise
+        logger.warning("texts are tokenised at every step: %s", error)
+        return None
 
 
 def trimmed_embeddings(

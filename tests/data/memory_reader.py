@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hybrid_retrieval.data.build import build_corpus
+from hybrid_retrieval.data.file_hashes import HashFile, sha256_of
 from hybrid_retrieval.data.parallel import SPLITS, ParallelCorpus
 from hybrid_retrieval.data.readers.base import Row
 
@@ -18,7 +19,7 @@ class MemoryReader:
     def languages(self) -> list[str]:
         return sorted(self.rows_by_language)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, hash_file: HashFile = sha256_of) -> str:
         rows = sorted((language, list(rows)) for language, rows in self.rows_by_language.items())
         return hashlib.sha256(repr(rows).encode("utf-8")).hexdigest()
 

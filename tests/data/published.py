@@ -9,6 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hybrid_retrieval.data.build import build_corpus
+from tests.data.memory_reader import SMALL, MemoryReader
+
 
 def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
@@ -185,6 +188,11 @@ def mmarco(folder: Path) -> None:
         write_text(google / "queries" / "train" / f"{name}_queries.train.tsv", "1\tone\n2\ttwo\n")
 
 
+def prepared(folder: Path) -> None:
+    """A corpus that `prepare` has made."""
+    build_corpus(MemoryReader(SMALL), folder)
+
+
 PUBLISHED: dict[str, Callable[[Path], None]] = {
     "beir": beir,
     "csv": _csv,
@@ -198,6 +206,7 @@ PUBLISHED: dict[str, Callable[[Path], None]] = {
     "mr_tydi": mr_tydi,
     "parallel_sentences": sentence_pairs,
     "parquet": _table,
+    "prepared": prepared,
     "squad": _squad,
     "xtreme_squad": xtreme_squad,
 }

@@ -88,8 +88,9 @@ def test_batch_is_what_the_plan_names(
             ids += own
         assert decoded(batch.queries) == encoder.tokenizer(questions, "query")
         assert decoded(batch.passages) == encoder.tokenizer([p or "" for p in passages], "passage")
-        assert batch.passage_ids.tolist() == ids
-        assert batch.positive_ids.tolist() == ids[: parts.BATCH]
+        assert batch.ids.passage.tolist() == ids
+        assert batch.ids.positive.tolist() == ids[: parts.BATCH]
+        assert batch.ids.query.tolist() == corpus.queries(planned.triples).tolist()
         assert -1 in ids
         assert batch.step == step
         assert batch.monolingual == (planned.query_languages == planned.passage_languages).all()
@@ -100,7 +101,8 @@ def test_ranks_together_are_the_global_batch(prepared: Path, encoder: TextEncode
     whole = collate(plan[3])
     shares = [collate(plan[3].rank_slice(rank, 4)) for rank in range(4)]
 
-    assert torch.equal(torch.cat([share.positive_ids for share in shares]), whole.positive_ids)
+    assert torch.equal(torch.cat([share.ids.positive for share in shares]), whole.ids.positive)
+    assert torch.equal(torch.cat([share.ids.query for share in shares]), whole.ids.query)
     assert [ids for share in shares for ids in decoded(share.queries)] == decoded(whole.queries)
 
 
@@ -119,7 +121,7 @@ def test_hard_negative_that_a_language_lacks_is_left_out(tmp_path: Path, encoder
     found = {
         code: collate(
             GlobalBatch(0, 0, BatchKind.MONOLINGUAL, np.array([triple]), index, index)
-        ).passage_ids.tolist()
+        ).ids.passage.tolist()
         for code, index in languages.items()
     }
     assert found["de"][1] == -1

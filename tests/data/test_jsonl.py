@@ -140,6 +140,36 @@ def test_an_empty_file_is_named(tmp_path: Path) -> None:
         rows(tmp_path)
 
 
+def test_a_question_with_several_positives_is_a_row_for_each(tmp_path: Path) -> None:
+    more = {"passage_id": "p2", "passage": "Zwei."}
+    (tmp_path / "de.jsonl").write_bytes(line(passage_id="p") + line(id="b") + line(**more))
+    (tmp_path / "en.jsonl").write_bytes(line(**more))
+    build_corpus(JsonlReader(tmp_path), tmp_path / "c")
+    corpus = ParallelCorpus.open(tmp_path / "c", "train")
+
+    queries = corpus.queries(np.arange(3))
+    found = {
+        code: {(row.id, row.passage_id, row.passage) for row in corpus.rows(code)} for code in ("de", "en")
+    }
+    assert len(corpus) == 3
+    assert len(set(queries.tolist())) == 2
+    assert {row[:2] for row in found["de"]} == {("a", "p"), ("b", "b"), ("a", "p2")}
+    assert found["en"] == {("a", "p2", "Zwei.")}
+
+    (tmp_path / "de.jsonl").write_bytes(
+        line(passage_id="p") + line(id="b") + line(**more, question="Anders?")
+    )
+    with pytest.raises(
+        UserError, match=r"de\.jsonl:1,3: the id 'a' occurs twice in de with different questions"
+    ):
+        build_corpus(JsonlReader(tmp_path), tmp_path / "d")
+    (tmp_path / "de.jsonl").write_bytes(line(passage_id="p") + line(**more) + line(**more))
+    with pytest.raises(
+        UserError, match=r"de\.jsonl:1,2,3: the id 'a' occurs twice in de with the passage 'p2'"
+    ):
+        build_corpus(JsonlReader(tmp_path), tmp_path / "d")
+
+
 def test_contradicting_rows_are_named_with_their_lines(tmp_path: Path) -> None:
     (tmp_path / "de.jsonl").write_bytes(line() + line(id="b") + line())
     with pytest.raises(UserError, match=r"de\.jsonl:1,3: the id 'a' occurs twice in de"):

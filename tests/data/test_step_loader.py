@@ -24,7 +24,7 @@ def fingerprint(batch: TrainBatch) -> tuple[object, ...]:
     return (
         batch.step,
         batch.monolingual,
-        tuple(batch.passage_ids.tolist()),
+        tuple(batch.ids.passage.tolist()),
         *(
             (texts.sequences.lengths, *texts.sequences.tokens.tolist())
             for texts in (batch.queries, batch.passages)
@@ -85,5 +85,5 @@ def test_ranks_share_every_step(batches: PlannedBatches) -> None:
     ranks = [PlannedBatches(batches.plan, batches.collator, rank, 2) for rank in (0, 1)]
 
     for step in range(3):
-        halves = [rank[step].positive_ids for rank in ranks]
-        assert torch.equal(torch.cat(halves), batches[step].positive_ids)
+        halves = [rank[step].ids.positive for rank in ranks]
+        assert torch.equal(torch.cat(halves), batches[step].ids.positive)

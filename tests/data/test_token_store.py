@@ -291,6 +291,8 @@ def test_batches_are_the_same_with_and_without_the_store(tmp_path: Path, workers
             assert torch.equal(one.sequences.tokens, other.sequences.tokens)
             assert one.sequences.lengths == other.sequences.lengths
             assert torch.equal(one.order, other.order)
-        for name in ("positive_ids", "passage_ids", "query_languages", "passage_languages"):
+        for name in ("query_languages", "passage_languages"):
             assert torch.equal(getattr(expected, name), getattr(found, name))
-        assert -1 in found.passage_ids
+        for name in ("query", "passage"):
+            assert torch.equal(getattr(expected.ids, name), getattr(found.ids, name))
+        assert -1 in found.ids.passage

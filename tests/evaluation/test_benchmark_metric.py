@@ -10,6 +10,7 @@ from torch.multiprocessing.spawn import spawn
 
 from hybrid_retrieval.evaluation.benchmark_metric import BenchmarkRetrieval
 from hybrid_retrieval.evaluation.evaluate import evaluate_embeddings
+from hybrid_retrieval.losses.benchmark_loss import benchmark_loss
 
 from .synthetic import exact_embeddings, random_benchmark
 
@@ -22,7 +23,7 @@ def expected() -> dict[str, float]:
     metrics = evaluate_embeddings(QUERIES, CANDIDATES, BENCHMARK).metrics
     settings = ("monolingual", "cross_lingual", "multilingual")
     values = {f"{key}_{setting}": value for setting in settings for key, value in metrics[setting].items()}
-    return values | metrics["language_bias"]
+    return values | metrics["language_bias"] | benchmark_loss(QUERIES, CANDIDATES, BENCHMARK, 0.05)
 
 
 def add(metric: BenchmarkRetrieval, kind: str, rows: np.ndarray) -> None:

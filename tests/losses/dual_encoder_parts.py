@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from hybrid_retrieval.data.build import build_corpus
 from hybrid_retrieval.data.collate import Collator
@@ -32,13 +33,13 @@ STEPS = 3
 
 
 def prepare(folder: Path) -> None:
-    """Build the corpus and the backbone in a folder."""
+    """Build the corpus and the backbone in a folder; every question has two positives."""
     words = ["river", "mountain", "city", "lake", "forest", "island"]
     rows = {
         language: [
             Row(
-                id=f"r{i}",
-                question=f"{language} {words[i % 6]} number {i}?",
+                id=f"r{i % 20}",
+                question=f"{language} {words[i % 20 % 6]} number {i % 20}?",
                 passage=" ".join([language, words[i % 6], str(i)] * (1 + i % 5)),
                 passage_id=f"p{i}",
                 # One, two or none, so that the collator has to fill up.
@@ -51,6 +52,19 @@ def prepare(folder: Path) -> None:
     }
     build_corpus(MemoryReader(rows), folder / "corpus")
     prepare_tiny(folder)
+
+
+def distance(found: dict[str, Tensor], expected: dict[str, Tensor], start: dict[str, Tensor]) -> float:
+    """How far trained weights are apart, as a share of how far training took them.
+
+    Not number by number: Adam makes a step of any size of a gradient that is rounding alone (1e-9).
+    """
+    assert found.keys() == expected.keys()
+    apart, moved = (
+        torch.cat([(other[name] - value).flatten() for name, value in expected.items()])
+        for other in (found, start)
+    )
+    return float(apart.norm() / moved.norm())
 
 
 def plan(folder: Path) -> BatchPlan:

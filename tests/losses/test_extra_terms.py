@@ -64,7 +64,7 @@ def test_every_text_gets_where_it_belongs(prepared: Path, batch: TrainBatch) -> 
     model = parts.dual_encoder(prepared, terms=True)
     seen: dict[str, Tensor] = {}
     model.loss.register_forward_pre_hook(
-        lambda _, inputs: seen.update({name: getattr(inputs[4], name) for name in EXTRAS})
+        lambda _, inputs: seen.update({name: getattr(inputs[3], name) for name in EXTRAS})
     )
     model.training_step(batch, 0)
 

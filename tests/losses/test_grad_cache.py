@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hybrid_retrieval.data.collate import EncodedTexts, TrainBatch
 from hybrid_retrieval.losses.grad_cache import embed_chunks
+from hybrid_retrieval.losses.pair_ids import PairIds
 from hybrid_retrieval.models.dual_encoder import DualEncoder
 from hybrid_retrieval.models.encoder import TextEncoder
 from hybrid_retrieval.models.tiny import HIDDEN
@@ -80,7 +81,7 @@ def three_steps(model: DualEncoder, batch: TrainBatch, precision: str) -> Tensor
         embeddings.append(torch.cat(of_side).requires_grad_())
     queries, passages = (rows[side.order] for rows, side in zip(embeddings, sides, strict=True))
     with autocast(precision):
-        loss: Tensor = model.loss(queries, passages, batch.positive_ids, batch.passage_ids)
+        loss: Tensor = model.loss(queries, passages, batch.ids)
     loss.backward()  # type: ignore[no-untyped-call]
     for side, rows in zip(sides, embeddings, strict=True):
         assert rows.grad is not None
@@ -111,9 +112,13 @@ def test_loss_and_gradient_equal_those_of_the_plain_batch(
     assert torch.equal(three_steps(reference, batch, precision), loss)
     expected = gradients(plain)
     assert expected.keys() == dict(plain.named_parameters()).keys()
-    atol, rtol = (1e-7, 1e-5) if precision == "fp32" else (2e-4, 2e-2)
     for model in (cached, reference):
-        torch.testing.assert_close(gradients(model), expected, atol=atol, rtol=rtol)
+        found = gradients(model)
+        if precision == "fp32":
+            torch.testing.assert_close(found, expected, atol=1e-7, rtol=1e-5)
+        # bf16 rounds each chunk's part to 8 bits; where large parts cancel, one number may be far off.
+        difference = torch.cat([(found[name] - expected[name]).flatten() for name in expected])
+        assert difference.norm() < 2e-3 * torch.cat([g.flatten() for g in expected.values()]).norm()
 
 
 def test_the_comparison_can_fail(prepared: Path, batch: TrainBatch) -> None:
@@ -170,7 +175,7 @@ def peak(folder: Path, *, grad_cache: bool, chunks: int) -> int:
     texts = full_chunks(chunks)
     ids = torch.arange(len(texts))
     with PeakMemory() as memory:
-        loss = model.training_step(TrainBatch(texts, texts, ids, ids, 1, 0, ids, ids), 0)
+        loss = model.training_step(TrainBatch(texts, texts, PairIds(ids, ids), 1, 0, ids, ids), 0)
         loss.backward()  # type: ignore[no-untyped-call]
     return int(memory.peak)
 

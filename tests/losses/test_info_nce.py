@@ -1,6 +1,7 @@
 """InfoNCE against sentence-transformers and against a plain loop."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.losses.info_nce import InfoNCE
+from hybrid_retrieval.losses.pair_ids import PairIds
 from tests.losses.terms.plain_info_nce import plain_info_nce
 from tests.losses.terms.pushes import at_degrees
 
@@ -27,6 +29,12 @@ OPTIONS: list[dict[str, Any]] = [
 def unit(rows: int, dimension: int = 16, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return functional.normalize(torch.randn(rows, dimension, generator=generator), dim=1)
+
+
+def ids_of(pairs: int, passages: Sequence[int] | Tensor | None = None) -> PairIds:
+    """Of pairs with different queries; None numbers their positives."""
+    found = torch.arange(pairs) if passages is None else torch.as_tensor(passages)
+    return PairIds(torch.arange(pairs) + 1000, found)
 
 
 def plain_loop(
@@ -53,7 +61,7 @@ def test_equals_multiple_negatives_ranking_loss(temperature: float, negatives: i
     theirs = MultipleNegativesRankingLoss(torch.nn.Identity(), scale=1 / temperature)  # type: ignore[arg-type]
     expected = theirs.compute_loss_from_embeddings([queries, *passages.chunk(1 + negatives)], None)
 
-    loss = InfoNCE(temperature)(queries, passages, torch.arange(n), torch.arange(len(passages)))
+    loss = InfoNCE(temperature)(queries, passages, ids_of(n, range(len(passages))))
 
     torch.testing.assert_close(loss, expected)
 
@@ -64,7 +72,7 @@ def test_equals_a_plain_loop_with_false_negatives_and_padding() -> None:
     passage_ids = [*positive_ids, 7, 4, 2, 2, -1, 30, -1, 31]
     queries, passages = unit(4, seed=3), unit(12, seed=4)
 
-    loss = InfoNCE(0.1)(queries, passages, torch.tensor(positive_ids), torch.tensor(passage_ids))
+    loss = InfoNCE(0.1)(queries, passages, ids_of(4, passage_ids))
 
     assert float(loss) == pytest.approx(
         plain_loop(queries, passages, positive_ids, passage_ids, 0.1), rel=1e-5
@@ -73,7 +81,7 @@ def test_equals_a_plain_loop_with_false_negatives_and_padding() -> None:
 
 def test_excluded_passages_get_no_gradient() -> None:
     queries, passages = unit(2, seed=5), unit(4, seed=6).requires_grad_()
-    InfoNCE()(queries, passages, torch.tensor([1, 2]), torch.tensor([1, 2, -1, 3])).backward()
+    InfoNCE()(queries, passages, ids_of(2, [1, 2, -1, 3])).backward()
 
     assert passages.grad is not None
     assert (passages.grad.abs().sum(1) > 0).tolist() == [True, True, False, True]
@@ -84,9 +92,9 @@ def test_translations_in_the_batch_are_no_negatives() -> None:
     queries, passages, copies = unit(5, seed=7), unit(5, seed=8), unit(5, seed=9)
     ids = torch.arange(5)
 
-    alone = InfoNCE()(queries, passages, ids, ids)
-    together = InfoNCE()(queries, torch.cat([passages, copies]), ids, torch.cat([ids, ids]))
-    other_ids = InfoNCE()(queries, torch.cat([passages, copies]), ids, torch.cat([ids, ids + 5]))
+    alone = InfoNCE()(queries, passages, ids_of(5))
+    together = InfoNCE()(queries, torch.cat([passages, copies]), ids_of(5, torch.cat([ids, ids])))
+    other_ids = InfoNCE()(queries, torch.cat([passages, copies]), ids_of(5, torch.cat([ids, ids + 5])))
 
     # Every copy is masked for its own query only, so it stays a negative of the others.
     assert float(alone) < float(together) < float(other_ids)
@@ -95,22 +103,23 @@ def test_translations_in_the_batch_are_no_negatives() -> None:
 
 
 def test_order_of_pairs_does_not_matter() -> None:
-    queries, passages, ids, order = unit(6, seed=1), unit(6, seed=2), torch.arange(6), torch.randperm(6)
+    queries, passages, order = unit(6, seed=1), unit(6, seed=2), torch.randperm(6)
+    ids = PairIds(torch.tensor([5, 6, 7, 5, 8, 9]), torch.arange(6))
 
     torch.testing.assert_close(
-        InfoNCE()(queries[order], passages[order], ids[order], ids[order]),
-        InfoNCE()(queries, passages, ids, ids),
+        InfoNCE()(queries[order], passages[order], PairIds(ids.query[order], ids.passage[order])),
+        InfoNCE()(queries, passages, ids),
     )
 
 
 def test_learned_temperature_has_a_gradient_and_a_floor() -> None:
-    queries, ids = unit(4), torch.arange(4)
+    queries, ids = unit(4), ids_of(4)
     loss = InfoNCE(0.05, learn_temperature=True)
     assert float(loss.temperature) == pytest.approx(0.05)
     assert [name for name, _ in loss.named_parameters()] == ["log_scale"]
 
     # All positives are found already, so a lower temperature lowers the loss.
-    loss(queries, queries, ids, ids).backward()
+    loss(queries, queries, ids).backward()
     assert loss.log_scale.grad is not None
     assert float(loss.log_scale.grad) < 0
 
@@ -131,35 +140,41 @@ def test_bad_temperature(temperature: object) -> None:
         InfoNCE(temperature)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("query_ids", [[10, 11, 12, 13], [10, 11, 10, 13], [10, 10, 11, 11]], ids=str)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_options_equal_plain_loops_in_value_and_gradient(options: dict[str, Any]) -> None:
+def test_options_equal_plain_loops_in_value_and_gradient(
+    options: dict[str, Any], query_ids: list[int]
+) -> None:
     """With hard negatives, false negatives, a repeated positive and padding."""
-    positive_ids, passage_ids = [4, 7, 2, 7], [4, 7, 2, 7, 7, 4, 2, 2, -1, 30, -1, 31]
+    passage_ids = [4, 7, 2, 7, 7, 4, 2, 2, -1, 30, -1, 31]
+    ids = PairIds(torch.tensor(query_ids), torch.tensor(passage_ids))
     queries, passages = unit(4, seed=3).double(), unit(12, seed=4).double()
     values, gradients = [], []
     for plain in (False, True):
         leaves = [queries.clone().requires_grad_(), passages.clone().requires_grad_()]
         if plain:
-            loss = plain_info_nce(leaves[0], leaves[1], range(4), passage_ids, temperature=0.2, **options)
+            loss = plain_info_nce(
+                leaves[0], leaves[1], range(4), passage_ids, query_ids, temperature=0.2, **options
+            )
         else:
-            loss = InfoNCE(0.2, **options)(*leaves, torch.tensor(positive_ids), torch.tensor(passage_ids))
+            loss = InfoNCE(0.2, **options)(*leaves, ids)
         torch.autograd.backward(loss)
         values.append(loss.detach())
         gradients.append([leaf.grad for leaf in leaves])
 
     torch.testing.assert_close(values[0], values[1], rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-6, atol=1e-7)
-    default = InfoNCE(0.2)(queries, passages, torch.tensor(positive_ids), torch.tensor(passage_ids))
+    default = InfoNCE(0.2)(queries, passages, ids)
     assert abs(float(default - values[0])) > 1e-3
 
 
 def test_options_off_change_nothing_to_the_bit() -> None:
-    queries, passages, ids = unit(5, seed=1), unit(15, seed=2), torch.arange(15)
+    queries, passages, ids = unit(5, seed=1), unit(15, seed=2), ids_of(5, range(15))
     off = {"reverse": 0.0, "within_view": False, "margin": None, "dimensions": None}
     found = []
     for loss in (InfoNCE(), InfoNCE(**off), InfoNCE(dimensions=[16]), InfoNCE(margin=-3.0)):  # type: ignore[arg-type]
         leaves = [queries.clone().requires_grad_(), passages.clone().requires_grad_()]
-        value = loss(*leaves, ids[:5], ids)
+        value = loss(*leaves, ids)
         value.backward()
         found.append([value.detach(), leaves[0].grad, leaves[1].grad])
 
@@ -181,7 +196,7 @@ def test_views_equal_those_of_sentence_transformers(
         MultipleNegativesRankingLoss,
     )
 
-    queries, passages, ids = unit(6, seed=1), unit(6, seed=2), torch.arange(6)
+    queries, passages, ids = unit(6, seed=1), unit(6, seed=2), ids_of(6)
     theirs = MultipleNegativesRankingLoss(
         torch.nn.Identity(),  # type: ignore[arg-type]
         scale=10.0,
@@ -190,23 +205,23 @@ def test_views_equal_those_of_sentence_transformers(
     )
 
     torch.testing.assert_close(
-        InfoNCE(0.1, **options)(queries, passages, ids, ids),
+        InfoNCE(0.1, **options)(queries, passages, ids),
         theirs.compute_loss_from_embeddings([queries, passages], None),  # type: ignore[arg-type]
     )
 
 
 def test_symmetric_loss_does_not_care_which_side_is_called_query() -> None:
-    queries, passages, ids = unit(6, seed=1), unit(6, seed=2), torch.tensor([0, 1, 2, 2, 4, 5])
+    queries, passages, ids = unit(6, seed=1), unit(6, seed=2), ids_of(6, [0, 1, 2, 2, 4, 5])
     loss = InfoNCE(reverse=1.0, within_view=True, margin=0.1)
 
-    torch.testing.assert_close(loss(queries, passages, ids, ids), loss(passages, queries, ids, ids))
+    torch.testing.assert_close(loss(queries, passages, ids), loss(passages, queries, ids))
 
 
 @pytest.mark.parametrize(("margin", "dropped"), [(0.0, 1), (0.2, 2), (-0.1, 0), (5.0, 3)])
 def test_margin_drops_what_scores_above_the_positive_minus_margin(margin: float, dropped: int) -> None:
     """Positive at 60 degrees (0.5); negatives with 0.57, 0.34 and -1: dropped if above 0.5 - margin."""
     query, passages = at_degrees(0), at_degrees(60, 55, 70, 180).requires_grad_()
-    InfoNCE(1.0, margin=margin)(query, passages, torch.tensor([1]), torch.arange(1, 5)).backward()
+    InfoNCE(1.0, margin=margin)(query, passages, ids_of(1, range(1, 5))).backward()
 
     assert passages.grad is not None
     negatives = (passages.grad[1:].abs().sum(1) > 0).tolist()
@@ -214,23 +229,23 @@ def test_margin_drops_what_scores_above_the_positive_minus_margin(margin: float,
 
 
 def test_truncated_embeddings_do_not_see_the_numbers_behind() -> None:
-    queries, passages, ids = unit(4, seed=1), unit(4, seed=2), torch.arange(4)
+    queries, passages, ids = unit(4, seed=1), unit(4, seed=2), ids_of(4)
     noisy = torch.cat([queries[:, :8], 100 * unit(4, 8, seed=3)], dim=1)
 
     torch.testing.assert_close(
-        InfoNCE(dimensions=[8])(noisy, passages, ids, ids),
-        InfoNCE(dimensions=[8])(queries, passages, ids, ids),
+        InfoNCE(dimensions=[8])(noisy, passages, ids),
+        InfoNCE(dimensions=[8])(queries, passages, ids),
     )
 
 
 def test_scores_are_float32_under_autocast() -> None:
-    queries, passages, ids = unit(6, seed=1), unit(6, seed=2), torch.arange(6)
+    queries, passages, ids = unit(6, seed=1), unit(6, seed=2), ids_of(6)
     loss = InfoNCE(0.01)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert (queries @ passages.T).dtype == torch.bfloat16
-        rounded = loss(queries, passages, ids, ids)
+        rounded = loss(queries, passages, ids)
 
-    assert torch.equal(rounded, loss(queries, passages, ids, ids))
+    assert torch.equal(rounded, loss(queries, passages, ids))
 
 
 @pytest.mark.parametrize(
@@ -257,6 +272,6 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
 
 
 def test_dimension_above_that_of_the_embeddings() -> None:
-    ids = torch.arange(3)
+    ids = ids_of(3)
     with pytest.raises(UserError, match=r"loss\.dimensions=\[32, 8\]: 32 is more than the 16"):
-        InfoNCE(dimensions=[32, 8])(unit(3), unit(3), ids, ids)
+        InfoNCE(dimensions=[32, 8])(unit(3), unit(3), ids)

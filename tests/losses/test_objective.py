@@ -14,6 +14,7 @@ from torch import Tensor
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.losses.info_nce import InfoNCE
 from hybrid_retrieval.losses.objective import Objective
+from hybrid_retrieval.losses.pair_ids import PairIds
 from hybrid_retrieval.losses.terms.registry import TERMS, ExtraInputs
 from tests.losses.terms import two_processes
 from tests.losses.terms.plain_info_nce import plain_info_nce
@@ -39,9 +40,9 @@ def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str,
     return [torch.load(out / f"{rank}.pt", weights_only=True) for rank in range(two_processes.RANKS)]
 
 
-def batch() -> tuple[list[Tensor], ExtraInputs]:
+def batch() -> tuple[tuple[Tensor, Tensor, PairIds], ExtraInputs]:
     ids = torch.tensor([0, 1, 2, 3, 9, -1, 0, 8])
-    inputs = [unit(4, seed=1), unit(8, seed=2), ids[:4], ids]
+    inputs = unit(4, seed=1), unit(8, seed=2), PairIds(torch.tensor([6, 7, 6, 5]), ids)
     extra = ExtraInputs(
         torch.tensor([0, 0, 1, 1]),
         torch.tensor([0, 1, 1, 1, 0, 0, 1, 1]),
@@ -62,7 +63,7 @@ def prepared(weights: dict[str, float], options: dict[str, Any] | None = None) -
 def loss_and_gradients(loss: torch.nn.Module, *extra: ExtraInputs) -> list[Tensor]:
     inputs, _ = batch()
     leaves = [inputs[0].requires_grad_(), inputs[1].requires_grad_()]
-    value = loss(*leaves, *inputs[2:], *extra)
+    value = loss(*leaves, inputs[2], *extra)
     value.backward()
     return [value.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
@@ -117,7 +118,7 @@ def test_padding_takes_no_part_in_terms(name: str) -> None:
     objective = prepared({name: 1})
     expected = objective(*inputs, extra)
 
-    padded = int((inputs[3] == -1).nonzero())
+    padded = int((inputs[2].passage == -1).nonzero())
     assert extra.teacher_passages is not None
     assert extra.passage_languages is not None
     for rows in (inputs[1], extra.teacher_passages):
@@ -261,6 +262,7 @@ def test_embeddings_of_other_ranks_are_constants_without_gather_with_grad(
             sides[1],
             [width * (i // share) + i % share for i in range(pairs)],
             ids,
+            two_processes.QUERY_IDS,
             rows=range(rank * share, (rank + 1) * share) if local else None,
             temperature=two_processes.TEMPERATURE,
             **two_processes.INFO_NCE[name],

@@ -85,7 +85,7 @@ def test_own_tokens_for_the_teacher_are_the_batchs_texts(folder: Path) -> None:
     """Hard negatives and what stands in for missing ones included: the tokenizer is the same here."""
     batch = parts.collator(folder, terms=True)(parts.plan(folder)[1])
 
-    assert (batch.passage_ids == -1).any()
+    assert (batch.ids.passage == -1).any()
     for name, texts in (("teacher_queries", batch.queries), ("teacher_passages", batch.passages)):
         assert torch.equal(batch.extra[name].sequences.tokens, texts.sequences.tokens)
         assert torch.equal(batch.extra[name].order, texts.order)

@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -21,6 +21,7 @@ class Text:
     item: int
     passage: int
     language: int
+    query: int = -1
 
     @property
     def embedding(self) -> torch.Tensor:
@@ -46,7 +47,10 @@ def computed(texts: list[Text], batch: int = 3) -> dict[str, float]:
         for start in range(0, len(own), batch):
             part = own[start : start + batch]
             ids = ([getattr(t, name) for t in part] for name in ("item", "passage", "language"))
-            metric.update(kind, torch.stack([t.embedding for t in part]), *map(torch.tensor, ids))  # type: ignore[arg-type]
+            known = any(text.query >= 0 for text in texts)
+            query_ids = torch.tensor([t.query for t in part]) if known else None
+            embeddings = torch.stack([t.embedding for t in part])
+            metric.update(kind, embeddings, *map(torch.tensor, ids), query_ids=query_ids)  # type: ignore[arg-type]
     return {name: float(value) for name, value in metric.compute().items()}
 
 
@@ -56,9 +60,12 @@ def plain_loop(texts: list[Text]) -> dict[str, float]:
         candidates = [t for t in texts if t.kind == "passage" and t.language == y]
         losses = []
         for query in (t for t in texts if t.kind == "query" and t.language == x):
-            scores = [float(query.embedding @ c.embedding) / TEMPERATURE for c in candidates]
-            own = [s for s, c in zip(scores, candidates, strict=True) if c.passage == query.passage]
-            losses += [math.log(sum(map(math.exp, scores))) - s for s in own]
+            score = {c.passage: float(query.embedding @ c.embedding) / TEMPERATURE for c in candidates}
+            others = {
+                t.passage for t in texts if t.kind == "query" and t.query == query.query and t.query >= 0
+            } - {query.passage}
+            total = sum(math.exp(s) for passage, s in score.items() if passage not in others)
+            losses += [math.log(total) - s for passage, s in score.items() if passage == query.passage]
         if losses:
             pairs[x == y].append(sum(losses) / len(losses))
     mono, cross = (sum(v) / len(v) for v in (pairs[True], pairs[False]))
@@ -67,6 +74,20 @@ def plain_loop(texts: list[Text]) -> dict[str, float]:
 
 def test_equals_a_plain_loop() -> None:
     assert computed(TEXTS) == pytest.approx(plain_loop(TEXTS), rel=1e-5)
+
+
+def test_other_positives_of_a_query_are_no_negatives() -> None:
+    """Items 0 and 3 are one query, item 3 in language 0 alone: its passage is left out in every language."""
+    texts = [
+        replace(text, query={0: 7, 3: 7}.get(text.item, text.item))
+        for text in TEXTS
+        if (text.kind, text.item, text.language) not in {("query", 3, 1), ("query", 3, 2)}
+    ]
+
+    found = computed(texts)
+
+    assert found == pytest.approx(plain_loop(texts), rel=1e-5)
+    assert found["loss"] < computed([replace(text, query=-1) for text in texts])["loss"] - 0.01
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -63,12 +63,19 @@ def test_positive_without_a_pair_of_languages_is_scored_in_its_own(tmp_path: Pat
     number = corpus.row_ids(np.arange(3)).index("r0")
     own = embedder.vector("query", "de question 0") @ embedder.vector("passage", "de passage 0")
     assert mined.positive_scores[number] == pytest.approx(own, abs=1e-6)
-    assert mined.by_row_id()["r0"] == sorted(
+    assert by_row(mined)["r0"] == sorted(
         ["p1", "p2"],
         key=lambda p: (
             -embedder.vector("query", "de question 0") @ embedder.vector("passage", f"en passage {p[1]}")
         ),
     )
+
+
+def by_row(mined: Mined) -> dict[str, list[str]]:
+    """The negatives by row id, of questions with one positive."""
+    found = {row_id: negatives for (row_id, _), negatives in mined.by_pair().items()}
+    assert len(found) == len(mined.queries)
+    return found
 
 
 def special() -> RowsByLanguage:
@@ -98,7 +105,7 @@ def test_exclusions_hold_in_every_language(tmp_path: Path, setting: str) -> None
         setting=setting,  # type: ignore[arg-type]
     )
 
-    found = {name: set(ids) for name, ids in mine(corpus, RandomEmbedder(), settings).by_row_id().items()}
+    found = {name: set(ids) for name, ids in by_row(mine(corpus, RandomEmbedder(), settings)).items()}
 
     everything = {f"p{i}" for i in range(9)}
     assert found["r0"] == everything - {"p0", "p1", "p2"}
@@ -119,7 +126,7 @@ def test_candidates_of_the_split_are_no_validation_passages(tmp_path: Path) -> N
     corpus = opened(special(), tmp_path / "corpus")["train"]
     settings = MiningSettings(k=9, range_max=9, relative_margin=None)
 
-    found = mine(corpus, RandomEmbedder(), settings).by_row_id()
+    found = by_row(mine(corpus, RandomEmbedder(), settings))
 
     assert set(found["r4"]) == {f"p{i}" for i in range(8) if i != 4}
 
@@ -128,7 +135,7 @@ def test_existing_negatives_are_not_mined_again(tmp_path: Path) -> None:
     corpus = opened(special(), tmp_path / "corpus")["train"]
     settings = MiningSettings(k=9, range_max=9, relative_margin=None, keep_existing=True)
 
-    found = mine(corpus, RandomEmbedder(), settings).by_row_id()
+    found = by_row(mine(corpus, RandomEmbedder(), settings))
 
     assert set(found["r5"]) == {"p0", "p1", "p2", "p3", "p4"}
 

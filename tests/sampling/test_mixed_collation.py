@@ -59,7 +59,7 @@ def test_texts_and_ids_are_those_of_each_pairs_data_set(
 ) -> None:
     plan = BatchPlan(corpora, make_strategy("hybrid"), LANGUAGES, BATCH, 1, mix_datasets=True)
     collate = Collator(corpora, plan.languages, encoder.tokenizer, hard_negatives=NEGATIVES)
-    seen = set[tuple[int, int, int]]()
+    seen, asked = set[tuple[int, int, int]](), set[tuple[int, int, int]]()
     for step in range(8):
         planned, batch = plan[step], collate(plan[step])
         owners = planned.row_datasets().tolist()
@@ -87,15 +87,19 @@ def test_texts_and_ids_are_those_of_each_pairs_data_set(
         assert decoded(batch.passages) == encoder.tokenizer([text or "" for text in passages], "passage")
 
         # Two ids are equal where data set and passage are, and -1 where there is no passage.
-        ids = batch.passage_ids.tolist()
+        ids = batch.ids.passage.tolist()
         assert [number == -1 for number in ids] == [passage == -1 for _, passage in everything]
-        assert batch.positive_ids.tolist() == ids[:BATCH]
+        assert batch.ids.positive.tolist() == ids[:BATCH]
         for number, key in zip(ids, everything, strict=True):
             if number != -1:
                 seen.add((number, *key))
+        for number, owner, triple in zip(batch.ids.query.tolist(), owners, planned.triples, strict=True):
+            asked.add((number, owner, int(corpora[owner].queries(np.array([triple]))[0])))
     # One number a passage, and one passage a number.
     passages_seen, numbers_seen = {key[1:] for key in seen}, {key[0] for key in seen}
     assert len(seen) == len(passages_seen) == len(numbers_seen) == 24 // 2 + 48 // 2
+    queries_seen, numbers_seen = {key[1:] for key in asked}, {key[0] for key in asked}
+    assert len(asked) == len(queries_seen) == len(numbers_seen) > 60
 
 
 def test_no_passage_of_another_data_set_is_masked_for_its_number(
@@ -117,6 +121,6 @@ def test_no_passage_of_another_data_set_is_masked_for_its_number(
         )
         # All passages of the batch are different ones, so the loss is that without any mask.
         plain = torch.nn.functional.cross_entropy(queries @ passages.T / 0.05, torch.arange(BATCH))
-        loss = InfoNCE(0.05)(queries, passages, batch.positive_ids, batch.passage_ids)
+        loss = InfoNCE(0.05)(queries, passages, batch.ids)
         torch.testing.assert_close(loss, plain)
     assert clashes, "the data sets must have passages with one number for this test to say anything"

@@ -12,6 +12,7 @@ from hybrid_retrieval.data.collate import EncodedTexts, TrainBatch
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.losses.info_nce import InfoNCE
 from hybrid_retrieval.losses.objective import Objective
+from hybrid_retrieval.losses.pair_ids import PairIds
 from hybrid_retrieval.models.dual_encoder import DualEncoder
 from hybrid_retrieval.models.encoder import TextEncoder
 from hybrid_retrieval.models.layers import recompute_layers
@@ -51,7 +52,7 @@ def batch_of(pairs: int) -> TrainBatch:
         for lengths in (8 + 4 * draws[0], 20 + 120 * draws[1] ** 3)
     )
     ids, zeros = torch.arange(pairs), torch.zeros(pairs, dtype=torch.int64)
-    return TrainBatch(queries, passages, ids, ids, 1, 0, zeros, zeros)
+    return TrainBatch(queries, passages, PairIds(ids, ids), 1, 0, zeros, zeros)
 
 
 def need_of(model: DualEncoder, *batches: TrainBatch) -> MemoryNeed:
@@ -155,7 +156,7 @@ def test_scores_are_those_of_all_tensors(options: dict[str, object], negatives: 
     passages = functional.normalize(torch.rand(pairs * (1 + negatives), 32), dim=1).requires_grad_()
     ids = torch.arange(len(passages))
     with PeakMemory() as memory:
-        loss(queries, passages, ids[:pairs], ids).backward()
+        loss(queries, passages, PairIds(ids[:pairs], ids)).backward()
 
     assert 0.85 < score_bytes(loss, pairs, len(passages), 1) / memory.peak < 1.15
 

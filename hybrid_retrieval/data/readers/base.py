@@ -1,13 +1,14 @@
 """What a source gives to `ParallelCorpus`: rows of question and passage, or texts and triples by id."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from hybrid_retrieval.data.file_hashes import HashFile, sha256_of
 
 Split = Literal["train", "validation", "test"]
 Ids = npt.NDArray[np.int64] | Sequence[str]
@@ -19,7 +20,9 @@ class Row:
     """One question with its positive passage, in one language.
 
     Attributes:
-        id: identifies the triple in every language: equal ids are translations of each other.
+        id: identifies the question in every language: questions of equal ids are translations of each other.
+            Rows of one language with one id and different passage ids are one question with several
+            positives, never negatives of each other.
         question: the query text.
         passage: the text of the positive passage.
         passage_id: identifies the passage in every language. Two rows with one passage_id are never
@@ -45,8 +48,12 @@ class Reader(Protocol):
         """ISO 639-1 codes this source has, sorted."""
         ...
 
-    def fingerprint(self) -> str:
-        """Hex digest of the content: equal for equal rows, different when any row changes."""
+    def fingerprint(self, hash_file: HashFile = sha256_of) -> str:
+        """Hex digest of the content: equal for equal files, wherever they lie; another when any row changes.
+
+        Args:
+            hash_file: hex digest of a file.
+        """
         ...
 
     def rows(self, language: str) -> Iterator[Row]:
@@ -108,7 +115,7 @@ class IdSource(Protocol):
         """ISO 639-1 codes this source has, sorted."""
         ...
 
-    def fingerprint(self, languages: Sequence[str], hash_file: Callable[[Path], str]) -> str:
+    def fingerprint(self, languages: Sequence[str], hash_file: HashFile) -> str:
         """Hex digest of the content in some languages; fetches their files where they must be fetched.
 
         Args:

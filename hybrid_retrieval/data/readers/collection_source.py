@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from hybrid_retrieval.data.file_hashes import HashFile
 from hybrid_retrieval.data.readers.base import Split, TextBatch, TripleBatch
 from hybrid_retrieval.errors import UserError
 
@@ -65,6 +66,8 @@ class CollectionSource:
         languages: those that it has.
         collect: finds, and downloads where need be, the collections of some languages.
         options: what the content depends on besides the files.
+        one_process: whether its languages are read one after another, as a source needs that keeps what it
+            learnt of the last.
     """
 
     def __init__(
@@ -74,8 +77,11 @@ class CollectionSource:
         languages: Sequence[str],
         collect: Callable[[Sequence[str]], Mapping[str, Collection]],
         options: Mapping[str, object] | None = None,
+        *,
+        one_process: bool = False,
     ) -> None:
         self.name = name
+        self.one_process = one_process
         self._kind = kind
         self._languages = sorted(languages)
         self._collect = collect
@@ -86,7 +92,7 @@ class CollectionSource:
         """ISO 639-1 codes this source has, sorted."""
         return list(self._languages)
 
-    def fingerprint(self, languages: Sequence[str], hash_file: Callable[[Path], str]) -> str:
+    def fingerprint(self, languages: Sequence[str], hash_file: HashFile) -> str:
         """Hex digest of the options and the files of some languages, which are fetched where they must be.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from hybrid_retrieval.data.file_hashes import HashFile, sha256_of
 from hybrid_retrieval.data.readers.base import Row
 from hybrid_retrieval.data.readers.language_files import content_fingerprint
 from hybrid_retrieval.data.readers.table_files import TableFile
@@ -40,11 +41,11 @@ class FileReader:
         """The language codes, sorted."""
         return list(self._files)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, hash_file: HashFile = sha256_of) -> str:
         """SHA-256 of the files and of the options."""
         options = {**self._options, "languages": self.languages()}
         files = {file.name: file.path for files in self._files.values() for file in files}
-        return content_fingerprint(self._kind, options, dict(sorted(files.items())))
+        return content_fingerprint(self._kind, options, dict(sorted(files.items())), hash_file)
 
     def rows(self, language: str) -> Iterator[Row]:
         """Yield the rows of a language, in the order of the files.

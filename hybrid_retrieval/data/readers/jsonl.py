@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
+from hybrid_retrieval.data.file_hashes import HashFile, sha256_of
 from hybrid_retrieval.data.readers.base import Row
 from hybrid_retrieval.data.readers.fields import (
     id_field,
@@ -23,7 +24,8 @@ class JsonlReader:
     """Rows from LANG.jsonl or LANG.jsonl.gz: one JSON object a line, UTF-8, with or without byte order mark.
 
     Fields: `id` (equal ids in two languages are translations of each other), `question`, `passage`; and,
-    optionally, `passage_id` (default: the id), `negatives` (passage ids of hard negatives, which other rows
+    optionally, `passage_id` (default: the id; a question with several positives is a row for each, of one id
+    and one question, with a `passage_id` each), `negatives` (passage ids of hard negatives, which other rows
     define), `split` (`train`, `validation` or `dev`, `test`) and `page_title`. Ids may be integers, which
     stand for their digits. An optional field may be null. Other fields are ignored, blank lines too.
 
@@ -63,10 +65,10 @@ class JsonlReader:
         """The language codes, sorted."""
         return list(self._files)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, hash_file: HashFile = sha256_of) -> str:
         """SHA-256 of the files and of the options."""
         options = {"title": self._title, "passage_variants": self._passage_variants}
-        return content_fingerprint("jsonl 1", options, self._files)
+        return content_fingerprint("jsonl 1", options, self._files, hash_file)
 
     def rows(self, language: str) -> Iterator[Row]:
         """Yield the rows of a language, in the order of its file.

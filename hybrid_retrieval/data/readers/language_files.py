@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from hybrid_retrieval.data.file_hashes import HashFile
 from hybrid_retrieval.errors import UserError
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})*")
@@ -156,12 +157,20 @@ def decode(line: bytes, path: Path, number: int, offset: int) -> str:
         ) from None
 
 
-def content_fingerprint(kind: str, options: Mapping[str, object], files: Mapping[str, Path]) -> str:
-    """SHA-256 over the kind of the reader, its options, and the languages and bytes of the files."""
+def content_fingerprint(
+    kind: str, options: Mapping[str, object], files: Mapping[str, Path], hash_file: HashFile
+) -> str:
+    """SHA-256 over the kind of the reader, its options, and the names and contents of the files.
+
+    Args:
+        kind: of the reader, with a version of what it makes of a file.
+        options: of the reader, that its rows depend on.
+        files: by language, or by name in the source.
+        hash_file: hex digest of a file.
+    """
     digest = hashlib.sha256(json.dumps([kind, options, list(files)], sort_keys=True).encode())
     for path in files.values():
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(bytes.fromhex(hash_file(path)))
     return digest.hexdigest()
 
 

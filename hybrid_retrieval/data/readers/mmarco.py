@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from hybrid_retrieval.data.file_hashes import HashFile
 from hybrid_retrieval.data.readers.base import TextBatch, TripleBatch
 from hybrid_retrieval.data.readers.dataset_folder import dataset_folder
 from hybrid_retrieval.data.readers.tab_separated import INTEGER, TEXT, read_columns
@@ -105,7 +106,7 @@ class MMarcoSource:
             raise UserError(f"data.path={self._root} holds no language: looked for {files} and the like.")
         return found
 
-    def fingerprint(self, languages: Sequence[str], hash_file: Callable[[Path], str]) -> str:
+    def fingerprint(self, languages: Sequence[str], hash_file: HashFile) -> str:
         """Hex digest of the options and the files; downloads them where no folder was given.
 
         Raises:

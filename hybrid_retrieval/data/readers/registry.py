@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from hybrid_retrieval.data.readers.base import IdSource, Reader
 from hybrid_retrieval.errors import UserError
+
+if TYPE_CHECKING:
+    from hybrid_retrieval.data.prepared_folder import PreparedSource
 
 # Imports inside, so that one reader does not pay for the libraries of another.
 
@@ -100,6 +103,12 @@ def _miracl_train(path: str | None, languages: Sequence[str] | None, **options: 
     return miracl_train(path, languages, **options)
 
 
+def _prepared(path: str | None, languages: Sequence[str] | None) -> "PreparedSource":
+    from hybrid_retrieval.data.prepared_folder import PreparedSource  # noqa: PLC0415
+
+    return PreparedSource(path, languages)
+
+
 def _table(
     root: Path, path: str | None, languages: Sequence[str] | None, formats: Any, options: Mapping[str, Any]
 ) -> Reader | IdSource:
@@ -114,10 +123,11 @@ def _table(
 
 
 _TABLE = frozenset({"columns", "files", "language", "language_codes"})
-_READERS: dict[str, tuple[Callable[..., Reader | IdSource], frozenset[str]]] = {
+_READERS: dict[str, tuple["Callable[..., Reader | IdSource | PreparedSource]", frozenset[str]]] = {
     "world_facts": (_world_facts, frozenset()),
     "jsonl": (_jsonl, frozenset({"title", "passage_variants"})),
     "squad": (_squad, frozenset()),
+    "prepared": (_prepared, frozenset()),
     "parquet": (_parquet, _TABLE),
     "csv": (_csv, _TABLE | {"quotes"}),
     "hub": (_hub, _TABLE | {"quotes", "revision"}),
@@ -140,12 +150,18 @@ def make_reader(  # type: ignore[overload-overlap]
 
 
 @overload
+def make_reader(
+    name: Literal["prepared"], path: str | None, languages: Sequence[str] | None, **options: Any
+) -> "PreparedSource": ...
+
+
+@overload
 def make_reader(name: str, path: str | None, languages: Sequence[str] | None, **options: Any) -> Reader: ...
 
 
 def make_reader(
     name: str, path: str | None, languages: Sequence[str] | None, **options: Any
-) -> Reader | IdSource:
+) -> "Reader | IdSource | PreparedSource":
     """The reader of a source.
 
     Args:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybrid_retrieval.data.file_hashes import HashFile, sha256_of
 from hybrid_retrieval.data.readers.base import Row
 from hybrid_retrieval.data.readers.fields import id_field, list_field, object_of, text_field
 from hybrid_retrieval.data.readers.language_files import content_fingerprint, find_language_files, read_json
@@ -63,9 +64,9 @@ class SquadReader:
         """The language codes, sorted."""
         return list(self._files)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, hash_file: HashFile = sha256_of) -> str:
         """SHA-256 of the files."""
-        return content_fingerprint("squad 1", {}, self._files)
+        return content_fingerprint("squad 1", {}, self._files, hash_file)
 
     def rows(self, language: str) -> Iterator[Row]:
         """Yield the answerable questions of a language, in the order of its file.

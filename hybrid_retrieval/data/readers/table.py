@@ -1,17 +1,23 @@
 """The reader of any table, the user's own or of the hub, by the names of its columns."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from hybrid_retrieval.cache import cache_folder
+from hybrid_retrieval.data.file_hashes import HashFile, remembered, sha256_of
 from hybrid_retrieval.data.readers.base import Row
 from hybrid_retrieval.data.readers.columns import LANGUAGE, Columns
+from hybrid_retrieval.data.readers.distinct_values import distinct_values
 from hybrid_retrieval.data.readers.language_codes import is_language, language_code
 from hybrid_retrieval.data.readers.language_files import content_fingerprint
 from hybrid_retrieval.data.readers.records import Format, column_names, file_format, read_records
+from hybrid_retrieval.data.readers.row_spool import RowSpool, TableRow
 from hybrid_retrieval.data.readers.table_files import Files, TableFile, find_tables
 from hybrid_retrieval.errors import UserError
 
+WORTH_REMEMBERING = 1 << 24  # bytes, a tenth of a second of reading
 _Table: TypeAlias = dict[str, list[tuple[TableFile, str]]]
 
 
@@ -31,7 +37,7 @@ class TableReader:
     or in one language allows. Without passage ids, equal passages of a table in one language are one passage,
     and in several languages each row has its own: name `columns.passage_id` where rows share passages.
 
-    A table with a language column is read once a language.
+    The files of a table with a language column are read once for all languages (`RowSpool`).
 
     Args:
         root: a folder, or one file.
@@ -71,6 +77,7 @@ class TableReader:
         self._quotes = quotes
         self._wanted = languages
         self._of_language: _Table | None = None
+        self._spool: RowSpool | None = None
         self.options = {
             "columns": dict(columns),
             "files": [(file.name, file.language, file.split) for file in self._files],
@@ -89,9 +96,10 @@ class TableReader:
         """
         return sorted(self._table_of_languages())
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, hash_file: HashFile = sha256_of) -> str:
         """SHA-256 of the files and of the options."""
-        return content_fingerprint("table 1", self.options, {file.name: file.path for file in self._files})
+        files = {file.name: file.path for file in self._files}
+        return content_fingerprint("table 1", self.options, files, hash_file)
 
     def rows(self, language: str) -> Iterator[Row]:
         """Yield the rows of a language, in the order of the files.
@@ -99,12 +107,17 @@ class TableReader:
         Raises:
             UserError: a row is malformed; the message names file and place.
         """
-        for _, row in self._located_rows(language):
-            yield row
+        for found in self._rows(language):
+            yield found.row
 
     def where(self, language: str, row_id: str) -> str:
         """File and places of the rows with this id, for messages."""
-        return ", ".join(where for where, row in self._located_rows(language) if row.id == row_id)
+        return ", ".join(found.where for found in self._rows(language) if found.row.id == row_id)
+
+    @property
+    def has_language_column(self) -> bool:
+        """Whether the rows state their language, so that a file is read for all languages at once."""
+        return self._columns.language is not None
 
     def rows_with_negatives(self, language: str) -> Iterator[tuple[Row, list[str]]]:
         """Yield the rows of a language with the texts of their hard negatives (`columns.negative_texts`).
@@ -112,36 +125,51 @@ class TableReader:
         Raises:
             UserError: as `rows`.
         """
-        for where, row, columns, record in self._records(language):
-            yield row, columns.negatives_of(record, where)
+        return ((found.row, found.negatives) for found in self._rows(language))
 
     def files_of(self, language: str) -> list[Path]:
         """The files that hold a language."""
         return [file.path for file, _ in self._table_of_languages()[language]]
 
-    def _located_rows(self, language: str) -> Iterator[tuple[str, Row]]:
-        return ((where, row) for where, row, *_ in self._records(language))
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_spool": None}  # files that the process has open
 
-    def _records(self, language: str) -> Iterator[tuple[str, Row, Columns, dict[str, object]]]:
-        several = len(self._table_of_languages()) > 1
-        for file, own_name in self._table_of_languages()[language]:
-            columns = self._columns
-            if columns.wide:
-                columns = columns.of_language(own_name)
-            # The fields of JSON may differ from row to row.
-            tops = None if file_format(file.path) in ("json", "jsonl") else columns.tops(self._names(file))
-            for number, (where, record) in enumerate(
-                read_records(file.path, tops, quotes=self._quotes), start=1
-            ):
-                if self._columns.wide and not columns.has_texts(record):
-                    continue
-                if columns.language is not None and self._said(record, where) != language:
-                    continue
-                row_id = f"{file.name}:{number}" if columns.id is None else None
-                row = columns.row(record, where, row_id, by_text=not several)
-                if row.split is None and file.split is not None:
-                    row = Row(row.id, row.question, row.passage, row.passage_id, row.negatives, file.split)
-                yield where, row, columns, record
+    def _rows(self, language: str) -> Iterator[TableRow]:
+        if self._columns.language is None:
+            for file, own_name in self._table_of_languages()[language]:
+                yield from (row for _, row in self._rows_of(file, own_name))
+        elif list(self._table_of_languages()) == [language]:
+            yield from (row for _, row in self._all_rows())
+        else:
+            if self._spool is None:
+                self._spool = RowSpool(self._all_rows())
+            yield from self._spool.rows(language)
+
+    def _all_rows(self) -> Iterator[tuple[str, TableRow]]:
+        """The rows of the wanted languages of a table with a language column, with their languages."""
+        read = {file.name: file for files in self._table_of_languages().values() for file, _ in files}
+        for name in sorted(read):
+            yield from self._rows_of(read[name], None)
+
+    def _rows_of(self, file: TableFile, own_name: str | None) -> Iterator[tuple[str, TableRow]]:
+        """Language and row, in order; without a name of the language, those that the rows state."""
+        wanted = self._table_of_languages()
+        columns = self._columns
+        if columns.wide and own_name is not None:
+            columns = columns.of_language(own_name)
+        # The fields of JSON may differ from row to row.
+        tops = None if file_format(file.path) in ("json", "jsonl") else columns.tops(self._names(file))
+        for number, (where, record) in enumerate(read_records(file.path, tops, quotes=self._quotes), start=1):
+            if self._columns.wide and not columns.has_texts(record):
+                continue
+            language = "" if columns.language is None else self._said(record, where)
+            if columns.language is not None and language not in wanted:
+                continue
+            row_id = f"{file.name}:{number}" if columns.id is None else None
+            row = columns.row(record, where, row_id, by_text=len(wanted) == 1)
+            if row.split is None and file.split is not None:
+                row = Row(row.id, row.question, row.passage, row.passage_id, row.negatives, file.split)
+            yield language, TableRow(where, row, columns.negatives_of(record, where))
 
     def _check_one_way(self, root: Path) -> None:
         """Exactly one of the ways to tell the language must hold, and ids must be where they are needed."""
@@ -194,15 +222,27 @@ class TableReader:
         elif self._columns.wide:
             yield from self._wide_languages(file)
         elif (column := self._columns.language) is not None:
-            seen: set[str] = set()
-            for where, record in read_records(file.path, [column], quotes=self._quotes):
-                own_name = self._stated(record, where)
-                if own_name not in seen:
-                    seen.add(own_name)
-                    language_code(own_name, where, self._codes)
-                    yield own_name
+            yield from self._stated_languages(file.path, column)
         elif file.language is not None:
             yield file.language
+
+    def _stated_languages(self, path: Path, column: str) -> list[str]:
+        """The distinct values of the language column; of a large file, remembered in the cache."""
+
+        def find() -> list[str]:
+            distinct = distinct_values(path, column, quotes=self._quotes)
+            if distinct is not None and all(is_language(own_name, self._codes) for own_name in distinct):
+                return distinct
+            seen: dict[str, None] = {}
+            for where, record in read_records(path, [column], quotes=self._quotes):
+                own_name = self._stated(record, where)
+                if own_name not in seen:
+                    seen[own_name] = None
+                    language_code(own_name, where, self._codes)
+            return list(seen)
+
+        folder = cache_folder() / "table-languages" if path.stat().st_size >= WORTH_REMEMBERING else None
+        return remembered(folder, path, json.dumps([column, self._quotes]), find)
 
     def _stated(self, record: Mapping[str, object], where: str) -> str:
         column = self._columns.language

@@ -24,7 +24,14 @@ def with_negative_texts(reader: TableReader) -> CollectionSource:
     """
     languages = reader.languages()
     collect = partial(_collect, reader, len(languages) > 1)
-    return CollectionSource(reader.name, "table negatives 1", languages, collect, reader.options)
+    return CollectionSource(
+        reader.name,
+        "table negatives 1",
+        languages,
+        collect,
+        reader.options,
+        one_process=reader.has_language_column,
+    )
 
 
 def _collect(reader: TableReader, several: bool, languages: Sequence[str]) -> dict[str, Collection]:

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 def alignment(
-    texts: Tensor, translations: Tensor, ids: Tensor | None = None, *, temperature: float | None = None
+    texts: Tensor, translations: Tensor, same: Tensor | None = None, *, temperature: float | None = None
 ) -> Tensor:
     r"""Pull the embeddings of texts and of their translations together.
 
@@ -18,8 +18,8 @@ def alignment(
     Args:
         texts: (n, d), L2-normalised queries, or passages.
         translations: (n, d), L2-normalised; row i is text i in another language.
-        ids: (n,) int64, for the contrastive form: rows with the same id are no negatives of each other. None
-            makes all rows differ.
+        same: (n, n) bool, for the contrastive form: rows that are no negatives of each other. None makes all
+            rows differ; the diagonal does not count.
         temperature: positive, or None.
 
     Returns:
@@ -29,7 +29,6 @@ def alignment(
         return 1 - (texts * translations).sum(dim=1).mean()
     logits = texts @ translations.T / temperature  # (n, n)
     labels = torch.arange(len(texts), device=texts.device)
-    if ids is not None:
-        same = (ids[:, None] == ids).fill_diagonal_(False)
-        logits = logits.masked_fill(same, -torch.inf)
+    if same is not None:
+        logits = logits.masked_fill(same.clone().fill_diagonal_(False), -torch.inf)
     return (functional.cross_entropy(logits, labels) + functional.cross_entropy(logits.T, labels)) / 2

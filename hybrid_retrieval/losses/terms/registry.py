@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from hybrid_retrieval.losses.pair_ids import Answers
 from hybrid_retrieval.losses.terms.alignment import alignment
 from hybrid_retrieval.losses.terms.distillation import distillation
 from hybrid_retrieval.losses.terms.language_adversary import LanguageAdversary
@@ -49,14 +50,30 @@ TEACHER = ("teacher_queries", "teacher_passages")
 
 @dataclass(frozen=True)
 class GlobalInputs:
-    """The global batch, without padding; `extra` as in `ExtraInputs`, of all ranks."""
+    """The global batch, without padding; `extra` as in `ExtraInputs`, of all ranks.
+
+    A term with negatives takes none from `answers`: `passage_answers` for each passage, `pair_answers` for
+    each pair. The others treat no passage as a negative, so that a query with two positives in the batch is
+    two pairs like any.
+    """
 
     queries: Tensor
     passages: Tensor
     positives: Tensor
     positive_ids: Tensor
     passage_ids: Tensor
+    answers: Answers
     extra: Mapping[str, Tensor]
+
+    @property
+    def passage_answers(self) -> Tensor:
+        """Whether each passage answers each query, bool (b, m)."""
+        return self.answers.among(self.passage_ids)
+
+    @property
+    def pair_answers(self) -> Tensor:
+        """Whether the positive of each pair answers the query of each pair (rows), bool (b, b)."""
+        return self.answers.among(self.positive_ids)
 
 
 @dataclass(frozen=True)
@@ -111,7 +128,7 @@ TERMS: Mapping[str, Term] = {
     "variance": Term(
         (),
         variance,
-        lambda x, **options: variance(x.queries, x.passages, x.positive_ids, x.passage_ids, **options),
+        lambda x, **options: variance(x.queries, x.passages, x.passage_answers, **options),
     ),
     "language_centring": Term(_LANGUAGES, language_centring, _language_centring, across_languages=True),
     "language_adversary": Term(
@@ -127,13 +144,13 @@ TERMS: Mapping[str, Term] = {
     "query_alignment": Term(
         ("parallel_queries",),
         alignment,
-        lambda x, **options: alignment(x.queries, x.extra["parallel_queries"], x.positive_ids, **options),
+        lambda x, **options: alignment(x.queries, x.extra["parallel_queries"], x.pair_answers, **options),
         across_languages=True,
     ),
     "passage_alignment": Term(
         ("parallel_passages",),
         alignment,
-        lambda x, **options: alignment(x.positives, x.extra["parallel_passages"], x.positive_ids, **options),
+        lambda x, **options: alignment(x.positives, x.extra["parallel_passages"], x.pair_answers, **options),
         across_languages=True,
     ),
     "score_agreement": Term(
@@ -148,7 +165,7 @@ TERMS: Mapping[str, Term] = {
         lambda x, **options: salient_view(
             x.positives,
             x.extra["salient_passages"],
-            x.positive_ids,
+            x.pair_answers,
             x.extra.get("passage_remainders"),
             **options,
         ),

@@ -8,7 +8,7 @@ from torch.nn import functional
 def salient_view(
     passages: Tensor,
     views: Tensor,
-    ids: Tensor | None = None,
+    same: Tensor | None = None,
     remainders: Tensor | None = None,
     *,
     temperature: float = 0.1,
@@ -38,7 +38,8 @@ def salient_view(
     Args:
         passages: (b, d), L2-normalised positives.
         views: (b, d), L2-normalised; row i has the salient tokens of passage i.
-        ids: (b,) int64; views of other rows with the same id are no negatives. None makes all rows differ.
+        same: (b, b) bool, rows whose views are no negatives of each other. None makes all rows differ; the
+            diagonal does not count.
         remainders: (b, d), L2-normalised; needed unless `independence` is 0.
         temperature: t, positive.
         independence: weight of the second part, at least 0.
@@ -52,9 +53,8 @@ def salient_view(
     scores = passages @ views.T / temperature  # (b, b)
     labels = torch.arange(len(passages), device=passages.device)
     own = scores.diagonal()
-    if ids is not None:
-        same = (ids[:, None] == ids).fill_diagonal_(False)
-        scores = scores.masked_fill(same, -torch.inf)
+    if same is not None:
+        scores = scores.masked_fill(same.clone().fill_diagonal_(False), -torch.inf)
     loss = functional.cross_entropy(scores, labels)
     if not independence:
         return loss

@@ -7,8 +7,7 @@ from torch import Tensor
 def variance(
     queries: Tensor,
     passages: Tensor,
-    positive_ids: Tensor,
-    passage_ids: Tensor,
+    answers: Tensor,
     *,
     instances: int | None = None,
 ) -> Tensor:
@@ -16,13 +15,13 @@ def variance(
 
     -1 / (n - 1) is the cosine of every negative pair when n embeddings lie as far apart as they can, which
     the full batch reaches and small batches overshoot; the term holds small batches near it. A pair is
-    negative if the passage is not, in any language, the query's positive. Hard negatives count like others.
+    negative if the passage is not, in any language, a positive of the query. Hard negatives count like
+    others.
 
     Args:
         queries: (b, d), L2-normalised.
         passages: (m, d), L2-normalised.
-        positive_ids: (b,) int64, passage id of each query's positive.
-        passage_ids: (m,) int64.
+        answers: (b, m) bool, whether the passage is a positive of the query.
         instances: n, pairs of the training set, at least 2; None takes the limit of many, so that the
             target is 0.
 
@@ -30,6 +29,5 @@ def variance(
         Scalar, 0 if there is no negative pair.
     """
     target = 0.0 if instances is None else -1 / (instances - 1)
-    negative = positive_ids[:, None] != passage_ids  # (b, m)
-    squares = (queries @ passages.T - target).square()
-    return torch.where(negative, squares, 0).sum() / negative.sum().clamp(min=1)
+    squares = (queries @ passages.T - target).square()  # (b, m)
+    return torch.where(answers, 0, squares).sum() / (~answers).sum().clamp(min=1)

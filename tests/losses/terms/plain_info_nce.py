@@ -12,6 +12,7 @@ def plain_info_nce(
     passages: Tensor,
     positives: Sequence[int],
     passage_ids: Sequence[int],
+    query_ids: Sequence[int] | None = None,
     *,
     rows: Sequence[int] | None = None,
     temperature: float = 0.05,
@@ -21,7 +22,11 @@ def plain_info_nce(
     dimensions: Sequence[int] | None = None,
     dimension_weights: Sequence[float] | None = None,
 ) -> Tensor:
-    """The mean loss of some rows (None: all); the positive of query i is `passages[positives[i]]`."""
+    """The mean loss of some rows (None: all); the positive of query i is `passages[positives[i]]`.
+
+    `query_ids` of None makes all queries differ.
+    """
+    names = range(len(queries)) if query_ids is None else query_ids
     sizes = dimensions or [queries.shape[1]]
     weights = dimension_weights or [1.0] * len(sizes)
     total = queries.new_zeros(())
@@ -29,9 +34,10 @@ def plain_info_nce(
         whole = size == queries.shape[1]
         q, p = (x if whole else functional.normalize(x[:, :size], dim=1) for x in (queries, passages))
         for i in range(len(queries)) if rows is None else rows:
-            positive, own = q[i] @ p[positives[i]], passage_ids[positives[i]]
-            others = [x for x, number in zip(p, passage_ids, strict=True) if number not in (own, -1)]
-            siblings = [x for x, at in zip(q, positives, strict=True) if passage_ids[at] != own]
+            positive = q[i] @ p[positives[i]]
+            own = {passage_ids[at] for name, at in zip(names, positives, strict=True) if name == names[i]}
+            others = [x for x, number in zip(p, passage_ids, strict=True) if number not in {*own, -1}]
+            siblings = [x for x, at in zip(q, positives, strict=True) if passage_ids[at] not in own]
             limit = torch.inf if margin is None else float(positive) - margin
             for anchor, opposite, same, share in (
                 (q[i], others, siblings, 1.0),

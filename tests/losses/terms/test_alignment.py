@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from hybrid_retrieval.losses.info_nce import InfoNCE
+from hybrid_retrieval.losses.pair_ids import PairIds
 from hybrid_retrieval.losses.terms.alignment import alignment
 from tests.losses.terms.pushes import at_degrees, descend, unit
 
@@ -13,12 +14,17 @@ def test_cosine_form_by_hand() -> None:
 
 
 def test_contrastive_form_is_symmetric_info_nce() -> None:
-    texts, translations, ids = unit(6), unit(6, seed=1), torch.tensor([3, 1, 1, 9, 8, 7])
+    texts, translations, ids = (
+        unit(6),
+        unit(6, seed=1),
+        PairIds(torch.tensor([3, 1, 1, 9, 8, 7]), torch.arange(6)),
+    )
+    same = ids.query[:, None] == ids.query
 
-    found = alignment(texts, translations, ids, temperature=0.1)
+    found = alignment(texts, translations, same, temperature=0.1)
 
-    torch.testing.assert_close(found, InfoNCE(0.1, reverse=1.0)(texts, translations, ids, ids))
-    torch.testing.assert_close(found, alignment(translations, texts, ids, temperature=0.1))
+    torch.testing.assert_close(found, InfoNCE(0.1, reverse=1.0)(texts, translations, ids))
+    torch.testing.assert_close(found, alignment(translations, texts, same, temperature=0.1))
     assert float(found) < float(alignment(texts, translations, temperature=0.1))
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hybrid_retrieval.losses.info_nce import InfoNCE
+from hybrid_retrieval.losses.pair_ids import PairIds
 from hybrid_retrieval.losses.terms.salient_view import salient_view
 from tests.losses.terms.pushes import at_degrees, descend, unit
 
@@ -25,13 +26,18 @@ def test_by_hand() -> None:
 
 
 def test_without_independence_it_is_info_nce_and_needs_no_remainders() -> None:
-    passages, views, ids = unit(6), unit(6, seed=1), torch.tensor([3, 1, 1, 9, 8, 7])
+    passages, views, ids = (
+        unit(6),
+        unit(6, seed=1),
+        PairIds(torch.tensor([3, 1, 1, 9, 8, 7]), torch.arange(6)),
+    )
+    same = ids.query[:, None] == ids.query
 
-    found = salient_view(passages, views, ids, temperature=0.1, independence=0)
+    found = salient_view(passages, views, same, temperature=0.1, independence=0)
 
-    torch.testing.assert_close(found, InfoNCE(0.1)(passages, views, ids, ids))
+    torch.testing.assert_close(found, InfoNCE(0.1)(passages, views, ids))
     with pytest.raises(ValueError, match="remainders are missing"):
-        salient_view(passages, views, ids)
+        salient_view(passages, views, same)
 
 
 def test_pushes_passages_to_their_views_and_away_from_remainders() -> None:

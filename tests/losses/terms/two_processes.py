@@ -14,9 +14,11 @@ from torch.multiprocessing.spawn import start_processes
 from torch.nn import functional
 
 from hybrid_retrieval.losses.objective import Objective
+from hybrid_retrieval.losses.pair_ids import PairIds
 from hybrid_retrieval.losses.terms.registry import TERMS, ExtraInputs
 
 RANKS, PAIRS, NEGATIVES, SIZE = 2, 6, 2, 12
+QUERY_IDS = [40, 41, 42, 43, 41, 45]
 TEMPERATURE = 0.2
 INFO_NCE: dict[str, dict[str, Any]] = {
     "default": {},
@@ -55,7 +57,8 @@ class Model(nn.Module):
             self.embed(share["passage_remainders"]),
         )
         queries, passages = self.embed(share["queries"]), self.embed(share["passages"])
-        loss: Tensor = self.objective(queries, passages, share["positive_ids"], share["passage_ids"], extra)
+        ids = PairIds(share["query_ids"], share["passage_ids"])
+        loss: Tensor = self.objective(queries, passages, ids, extra)
         return loss
 
 
@@ -79,7 +82,8 @@ def share(rank: int, of: int) -> dict[str, Tensor]:
     """A rank's share of one global batch; hard negatives follow the positives of their rank.
 
     Ranks differ in how many pairs are negative, padded or of a language, so that means over ranks are not
-    means over the batch. Passage 3 is a hard negative on one rank and a positive on the other.
+    means over the batch. Passage 3 is a hard negative on one rank and a positive on the other. Pairs 1 and 4,
+    of different ranks, have one query.
     """
     generator = torch.Generator().manual_seed(1)
     made = {
@@ -108,7 +112,7 @@ def share(rank: int, of: int) -> dict[str, Tensor]:
         "queries": made["queries"][own],
         "passages": torch.cat([made["positives"][own], made["negatives"][own].flatten(0, 1)]),
         **{name: made[name][own] for name in OF_PAIRS},
-        "positive_ids": positive_ids[own],
+        "query_ids": torch.tensor(QUERY_IDS)[own],
         "passage_ids": torch.cat([positive_ids[own], negative_ids[own].flatten()]),
         "query_languages": languages[own],
         "passage_languages": torch.cat(

@@ -1,11 +1,14 @@
 """The reader of the embedded data set."""
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from hybrid_retrieval.data.file_hashes import HashFile, sha256_of
 from hybrid_retrieval.data.readers.base import Row
 from hybrid_retrieval.data.readers.world_facts.facts import Fact, all_facts
+from hybrid_retrieval.data.readers.world_facts.generator import generator_digest
 from hybrid_retrieval.data.readers.world_facts.names import LANGUAGES
 from hybrid_retrieval.data.readers.world_facts.wording import passage, question, question_count
 from hybrid_retrieval.errors import UserError
@@ -48,15 +51,10 @@ class WorldFactsReader:
         """ISO 639-1 codes this reader gives, sorted."""
         return list(self._languages)
 
-    def fingerprint(self) -> str:
-        """SHA-256 of every row of every language: changes with the templates and with the version of CLDR."""
-        digest = hashlib.sha256()
-        for language in self._languages:
-            digest.update(f"{language}\x1e".encode())
-            for row in self.rows(language):
-                fields = (row.id, row.question, row.passage, row.passage_id, *row.negatives, row.split or "")
-                digest.update(("\x1f".join(fields) + "\x1e").encode())
-        return digest.hexdigest()
+    def fingerprint(self, hash_file: HashFile = sha256_of) -> str:
+        """SHA-256 of what the rows are generated from (`generator_digest`), and of the languages."""
+        parts = ["world_facts 2", generator_digest(), self._languages]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def rows(self, language: str) -> Iterator[Row]:
         """Yield the rows of one language, sorted by fact.

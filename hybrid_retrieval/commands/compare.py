@@ -12,9 +12,10 @@ from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.reporting.comparison import compare_runs
 from hybrid_retrieval.reporting.console import console_table
 from hybrid_retrieval.reporting.csv_tables import csv_table, differences_csv
-from hybrid_retrieval.reporting.figures import write_picture
+from hybrid_retrieval.reporting.figures import FOLDER, write_figures, write_picture
 from hybrid_retrieval.reporting.html import report
 from hybrid_retrieval.reporting.latex import latex
+from hybrid_retrieval.reporting.latex_languages import latex_languages
 from hybrid_retrieval.reporting.markdown import markdown
 from hybrid_retrieval.reporting.summary import summary_sentences
 
@@ -22,11 +23,11 @@ PICTURE = "comparison.png"
 
 
 def run(cfg: DictConfig) -> None:
-    """Write comparison.md, .csv, .tex and .png, differences.csv and report.html, and print the tables.
+    """Write comparison.md, .csv, .tex, .png, differences.csv, report.html and figures/; print the tables.
 
     Args:
         cfg: `conf/compare.yaml`: `runs` (folders), `out` (folder, None for the default), `metric`,
-            `baseline`, `benchmark_name` and `paper`.
+            `baseline`, `benchmark_name`, `paper` and `figures`.
 
     Raises:
         UserError: no runs given or found, unreadable or incomparable ones, an unknown option value.
@@ -48,6 +49,7 @@ def run(cfg: DictConfig) -> None:
         "comparison.csv": csv_table(comparisons),
         "differences.csv": differences_csv(comparisons),
         "comparison.tex": latex(comparisons),
+        "comparison_languages.tex": latex_languages(comparisons),
         "report.html": report(comparisons),
     }
     out = _output_folder(cfg.get("out"), folders)
@@ -55,6 +57,8 @@ def run(cfg: DictConfig) -> None:
     for name, text in texts.items():
         _write(out / name, text)
     write_picture(comparisons, out / PICTURE)
+    if cfg.get("figures", True):
+        write_figures(comparisons, out / FOLDER)
     console = Console()
     for comparison in comparisons:
         console.print(console_table(comparison))
@@ -62,7 +66,7 @@ def run(cfg: DictConfig) -> None:
         for note in comparison.caveats():
             console.print(escape(note), style="yellow")
         console.print()
-    for name in (*texts, PICTURE):
+    for name in (*texts, PICTURE, *([FOLDER] if cfg.get("figures", True) else [])):
         console.print(str(out / name), soft_wrap=True, highlight=False, markup=False)
 
 

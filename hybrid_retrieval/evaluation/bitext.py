@@ -225,6 +225,7 @@ def _averages(directions: list[_Direction]) -> dict[str, Any]:
             for code, others in per_pair.items()
         },
         "per_document_language": {},
+        "confusion": {},
         "per_pair": per_pair,
     }
 

@@ -166,6 +166,13 @@ def _averages(scores: QueryScores, bias: LanguageBias, languages: tuple[str, ...
             code: {key: float(values[y]) for key, values in bias.per_document_language.items()}
             for y, code in enumerate(languages)
         },
+        "confusion": {
+            key: {
+                code: {languages[y]: float(share) for y, share in enumerate(shares[x])}
+                for x, code in enumerate(languages)
+            }
+            for key, shares in bias.confusion.items()
+        },
         "per_pair": {
             code: {languages[y]: {key: float(pairs[key][x, y]) for key in METRICS} for y in others[x]}
             for x, code in enumerate(languages)

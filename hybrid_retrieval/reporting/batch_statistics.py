@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from html import escape
 
-from hybrid_retrieval.reporting.charts import Training, panel_grid
+from hybrid_retrieval.reporting.charts import Training
 from hybrid_retrieval.reporting.comparison import Comparison
 from hybrid_retrieval.reporting.experiments import Experiment
 from hybrid_retrieval.reporting.heat_maps import heat_map
+from hybrid_retrieval.reporting.panels import panel_grid
 
 _PAIR = re.compile(r"^train/(?:language_)?pairs/(?P<query>[^/]+?)(?:->|-|/)(?P<passage>[^/]+)$")
 _STATISTIC = re.compile(r"^train/.*(?:batch|language|mixed|lingual)")
@@ -73,4 +74,4 @@ def _pair_maps(totals: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) and abs(value) > 1 else f"{value:.3f}"
+    return f"{value:,.0f}" if value == int(value) and abs(value) != 1 else f"{value:.3f}"

@@ -2,13 +2,18 @@
 
 from html import escape
 
-from hybrid_retrieval.reporting.charts import experiment_mark, in_order, legend, panel_grid, seeds_mark
 from hybrid_retrieval.reporting.columns import RANK_DISTANCE_COLUMN, Column
 from hybrid_retrieval.reporting.comparison import Comparison
 from hybrid_retrieval.reporting.experiments import Experiment
+from hybrid_retrieval.reporting.focus import focus
+from hybrid_retrieval.reporting.language_names import language
+from hybrid_retrieval.reporting.languages import in_order
+from hybrid_retrieval.reporting.marks import experiment_mark, seeds_mark
+from hybrid_retrieval.reporting.panels import legend, panel_grid
 from hybrid_retrieval.reporting.stacked_bars import stacked_panel
 from hybrid_retrieval.reporting.statistics import summary
-from hybrid_retrieval.reporting.svg import Row, bar_panel, row_panel
+from hybrid_retrieval.reporting.svg import bar_panel
+from hybrid_retrieval.reporting.svg_rows import Row, row_panel
 
 POOL_SHARE = "pool_share"
 MEAN_RANK = "mean_rank"
@@ -53,7 +58,7 @@ def document_language_panels(comparison: Comparison) -> str:
         rows = _rows(comparison, MEAN_RANK, reference=None)
         note = "of the relevant candidates of a language in the pool; lower is better"
         panels.append(row_panel("Mean rank by document language", note, rows, 1))
-    return legend(comparison, comparison.experiments) + panel_grid(panels) if panels else ""
+    return legend(comparison, focus(comparison), toggles=True) + panel_grid(panels) if panels else ""
 
 
 def _bars(comparison: Comparison, column: Column) -> str:
@@ -72,15 +77,13 @@ def _share_panel(comparison: Comparison, key: str, cutoff: str) -> str:
 
 def _rows(comparison: Comparison, key: str, *, reference: str | None) -> list[Row]:
     rows = []
-    for language, name, section in in_order(comparison):
-        marks = [seeds_mark(comparison, e, _values(e, language, key)) for e in comparison.experiments]
+    for code, section in in_order(comparison):
+        marks = [seeds_mark(comparison, e, _values(e, code, key)) for e in focus(comparison)]
         stroke = None
         if reference is not None:
-            known = [
-                v for e in comparison.experiments for v in _values(e, language, reference) if v is not None
-            ]
+            known = [v for e in comparison.experiments for v in _values(e, code, reference) if v is not None]
             stroke = known[0] if known else None
-        rows.append(Row(name, section, marks, stroke))
+        rows.append(Row(language(code), section, marks, stroke))
     return rows
 
 

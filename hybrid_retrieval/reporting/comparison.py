@@ -24,6 +24,7 @@ from hybrid_retrieval.reporting.differences import (
     run_tests,
 )
 from hybrid_retrieval.reporting.experiments import Experiment, group_runs
+from hybrid_retrieval.reporting.missing_runs import missing_runs
 from hybrid_retrieval.reporting.paper import PaperRow, paper_rows
 from hybrid_retrieval.reporting.per_query import has_per_query
 from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, UNTRAINED, Run, by_benchmark, find_runs
@@ -44,6 +45,7 @@ class Comparison:
         untested: labels of the experiments that have no per-query results, and so no tests.
         paper: published rows to show beside ours.
         remark: what became of the metric asked for; "" for nothing to say.
+        missing: one sentence for each state of the runs that lie in the folders without a result.
     """
 
     experiments: tuple[Experiment, ...]
@@ -56,6 +58,7 @@ class Comparison:
     untested: tuple[str, ...]
     paper: tuple[PaperRow, ...]
     remark: str = ""
+    missing: tuple[str, ...] = ()
 
     @property
     def benchmark(self) -> str:
@@ -107,7 +110,7 @@ class Comparison:
 
     def caveats(self) -> list[str]:
         """What a reader must know before believing the table, in words."""
-        notes = [self.remark] if self.remark else []
+        notes = [*([self.remark] if self.remark else []), *self.missing]
         if self.untested:
             notes.append(
                 f"Not tested for significance, for want of {PER_QUERY_FILE}: {', '.join(self.untested)}."
@@ -156,7 +159,7 @@ def compare_runs(
         for runs, (chosen, remark) in zip(groups, _metrics(groups, metric), strict=True)
     ]
     tested = iter(run_tests([pair for part in parts for pair in part.pairs]))
-    tests = sum(len(part.pairs) for part in parts)
+    tests, missing = sum(len(part.pairs) for part in parts), missing_runs(folders)
     return tuple(
         Comparison(
             experiments=tuple(part.experiments),
@@ -169,6 +172,7 @@ def compare_runs(
             untested=tuple(e.label for e in part.experiments if not has_per_query(e.runs)),
             paper=paper_rows(part.experiments[0].runs[0].benchmark, part.main) if paper else (),
             remark=part.remark,
+            missing=missing,
         )
         for part in parts
     )

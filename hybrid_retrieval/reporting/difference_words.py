@@ -2,6 +2,7 @@
 
 import math
 
+from hybrid_retrieval.reporting.columns import Column
 from hybrid_retrieval.reporting.differences import Difference
 
 _EFFECTS = ((0.2, "very small"), (0.5, "small"), (0.8, "medium"))
@@ -30,7 +31,12 @@ def words(d: Difference) -> str:
 
 def format_change(d: Difference, change: float) -> str:
     """A change with its sign, in one digit more than the column has; ranks in the column's."""
-    return f"{change:+.{d.column.digits if d.column.digits == 1 else d.column.digits + 1}f}"
+    return signed(d.column, change)
+
+
+def signed(column: Column, change: float) -> str:
+    """A change of the column with its sign, in as many digits as `format_change` gives."""
+    return f"{change:+.{column.digits if column.digits == 1 else column.digits + 1}f}"
 
 
 def p_words(p: float) -> str:

@@ -11,7 +11,7 @@ from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.significance import bootstrap, effect_size, holm, randomisation_test
 from hybrid_retrieval.reporting.columns import Column
 from hybrid_retrieval.reporting.experiments import Experiment
-from hybrid_retrieval.reporting.per_query import PerQuery, read_per_query
+from hybrid_retrieval.reporting.per_query import PerQuery, macro_units, read_per_query
 from hybrid_retrieval.reporting.runs import UNTRAINED
 from hybrid_retrieval.reporting.statistics import summary
 
@@ -169,16 +169,7 @@ def unit_differences(ours: PerQuery, theirs: PerQuery, column: Column) -> NDArra
     A cross-lingual value of a query is its mean over the other languages. Where some questions lack some
     languages (MLQA-R) this is not exactly the mean over pairs of languages that metrics.json holds.
     """
-    difference = ours.values[column] - theirs.values[column]
-    defined = np.isfinite(difference)
-    if not defined.any():
-        return np.empty(0)
-    _, stratum = np.unique(ours.stratum[defined], return_inverse=True)
-    _, unit = np.unique(ours.group[defined], return_inverse=True)
-    queries = np.bincount(stratum)
-    weighted = difference[defined] / (len(queries) * queries[stratum])
-    sums = np.bincount(unit, weights=weighted)
-    return np.asarray(sums * len(sums), dtype=np.float64)
+    return macro_units(ours.values[column] - theirs.values[column], ours)
 
 
 def resamples_for(tests: int) -> int:

@@ -68,7 +68,12 @@ def group_runs(runs: Sequence[Run]) -> list[Experiment]:
     experiments = [
         Experiment(label, tuple(group)) for label, group in zip(labels, groups.values(), strict=True)
     ]
-    return sorted(experiments, key=lambda e: (_rank(e.strategy), e.strategy, _natural(e.label)))
+    return sorted(experiments, key=order_of)
+
+
+def order_of(experiment: Experiment) -> tuple[object, ...]:
+    """What experiments are sorted by: the strategy, untrained first, then the label with its numbers."""
+    return (_rank(experiment.strategy), experiment.strategy, _natural(experiment.label))
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:

@@ -39,9 +39,18 @@ def difference(ours: Values, theirs: Values) -> dict[tuple[str, str], float]:
 
 
 def heat_map(
-    title: str, note: str, languages: Sequence[str], values: Values, scale: tuple[float, float]
+    title: str,
+    note: str,
+    languages: Sequence[str],
+    values: Values,
+    scale: tuple[float, float],
+    *,
+    data: str = "",
 ) -> str:
-    """Values in hundredths, coloured from the scale's low end (dark) to its high end (light)."""
+    """Values in hundredths, coloured from the scale's low end (dark) to its high end (light).
+
+    `data`: further attributes of the svg, for scripts.
+    """
     low, high = scale
 
     def paint(value: float) -> tuple[str, str]:
@@ -49,7 +58,7 @@ def heat_map(
         share = min(max(share, 0.0), 1.0)
         return f"fill:{_cividis(share)}", "fill:#000" if share > 0.48 else "fill:#fff"
 
-    return _map(title, note, languages, values, paint, signed=False)
+    return _map(title, note, languages, values, paint, data=data)
 
 
 def difference_map(title: str, note: str, languages: Sequence[str], values: Values, limit: float) -> str:
@@ -61,14 +70,22 @@ def difference_map(title: str, note: str, languages: Sequence[str], values: Valu
         colour = f"fill:color-mix(in oklab,{hue} {strength:.0f}%,var(--cell))"
         return colour, "fill:#fff" if strength > 60 else "fill:var(--ink)"
 
-    return _map(title, note, languages, values, paint, signed=True)
+    return _map(title, note, languages, values, paint, signed=True, data=' data-difference=""')
 
 
 def _map(
-    title: str, note: str, languages: Sequence[str], values: Values, paint: Paint, *, signed: bool
+    title: str,
+    note: str,
+    languages: Sequence[str],
+    values: Values,
+    paint: Paint,
+    *,
+    signed: bool = False,
+    data: str = "",
 ) -> str:
     side = (WIDTH - _MARGIN_LEFT - 12) / max(len(languages), 1)
     size = min(side * 0.42, 11)
+    digits = 1 if signed and max((abs(v) for v in values.values()), default=0.0) < 0.1 else 0
     parts = [
         f'<text class="title" x="14" y="16"><title>{escape(title)}</title>'
         f"{escape(shorten(title, 46))}</text>",
@@ -77,7 +94,7 @@ def _map(
     ]
     for column, language in enumerate(languages):
         x, y = _MARGIN_LEFT + (column + 0.5) * side, _MARGIN_TOP + (column + 0.5) * side
-        name = escape(language[:5])
+        name = escape(shorten(language, 5))
         parts.append(f'<text class="tick mid" x="{x:.1f}" y="{_MARGIN_TOP - 5}">{name}</text>')
         parts.append(f'<text class="tick end" x="{_MARGIN_LEFT - 5}" y="{y + 3.5:.1f}">{name}</text>')
     for row, query in enumerate(languages):
@@ -89,12 +106,15 @@ def _map(
             )
             fill, ink = ("fill:none", "") if value is None else paint(value)
             edge = ' class="diagonal"' if query == document else ""
+            held = "" if value is None else f' data-value="{value!r}"'
+            pair = escape(f"{query} → {document}", quote=True)
             parts.append(
-                f'<g><title>{escape(told)}</title><rect{edge} x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" '
+                f'<g class="cell" data-pair="{pair}"{held}><title>{escape(told)}</title>'
+                f'<rect{edge} x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" '
                 f'width="{side - 1:.1f}" height="{side - 1:.1f}" style="{fill}"/>'
             )
             if value is not None:
-                shown = f"{value * 100:{'+' if signed else ''}.0f}".replace("+0", "0").replace("-0", "0")
+                shown = hundredths(value, digits, signed=signed)
                 parts.append(
                     f'<text x="{x + side / 2:.1f}" y="{y + side / 2 + size * 0.36:.1f}" text-anchor="middle" '
                     f'style="{ink};font-size:{size:.1f}px">{shown}</text>'
@@ -107,9 +127,15 @@ def _map(
     height = _MARGIN_TOP + len(languages) * side + 6
     described = escape(f"{title}. {note}", quote=True)
     return (
-        f'<svg class="panel" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{described}">'
+        f'<svg class="panel" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{described}"{data}>'
         f"{''.join(parts)}</svg>\n"
     )
+
+
+def hundredths(value: float, digits: int, *, signed: bool) -> str:
+    """The value times 100; with a sign where it is a difference, but none where it rounds to zero."""
+    text = f"{value * 100:{'+' if signed else ''}.{digits}f}"
+    return text if float(text) else text.lstrip("+-")
 
 
 def _pair(metrics: Mapping[str, Any], query: str, document: str, metric: str) -> float | None:

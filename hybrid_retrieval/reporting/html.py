@@ -5,18 +5,28 @@ from html import escape
 from importlib import resources
 
 from hybrid_retrieval.reporting import bias_charts, charts
+from hybrid_retrieval.reporting.alpha_charts import alpha_section
 from hybrid_retrieval.reporting.batch_statistics import batch_statistics
+from hybrid_retrieval.reporting.beside_paper import paper_table
+from hybrid_retrieval.reporting.comparability import box
 from hybrid_retrieval.reporting.comparison import Comparison
-from hybrid_retrieval.reporting.experiments import Experiment
+from hybrid_retrieval.reporting.confusion_maps import confusion_panels
+from hybrid_retrieval.reporting.cost import costs
+from hybrid_retrieval.reporting.heat_map_section import heat_maps
 from hybrid_retrieval.reporting.how_to_repeat import how_to_repeat
 from hybrid_retrieval.reporting.html_tables import (
     bias_table,
+    cost_table,
     differences_table,
     language_table,
     main_table,
     overview_table,
 )
-from hybrid_retrieval.reporting.summary import summary_sentences
+from hybrid_retrieval.reporting.intervals import Tables
+from hybrid_retrieval.reporting.language_charts import change_panels, language_panels, seen_unseen
+from hybrid_retrieval.reporting.palette import css
+from hybrid_retrieval.reporting.panels import languages_key, legend
+from hybrid_retrieval.reporting.summary import further_sentences, summary_sentences
 from hybrid_retrieval.reporting.training_curves import read_training
 
 STRATEGY_WORDS = {
@@ -28,6 +38,10 @@ STRATEGY_WORDS = {
     "hybrid": "each batch monolingual with probability alpha, otherwise cross-lingual",
 }
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+_SEEDS = (
+    "<p class='note-box'>Dots are means over seeds, rings single seeds, whiskers one standard deviation over "
+    "seeds.</p>"
+)
 
 
 def report(comparisons: Sequence[Comparison]) -> str:
@@ -36,45 +50,58 @@ def report(comparisons: Sequence[Comparison]) -> str:
     Raises:
         UserError: a train_metrics.csv or a file under .hydra cannot be read.
     """
+    warning = box(comparisons)
     if len(comparisons) == 1:
         (only,) = comparisons
         title = f"Batch strategies compared on {only.benchmark}"
-        body = f"<h1>{escape(title)}</h1>\n{_benchmark(only)}{_training(only)}{_repeat(only)}"
+        sections = [*_benchmark(only), *_training(only), *_repeat(only)]
+        body = f"<h1>{escape(title)}</h1>\n{warning}{_head(only)}{_joined(sections, 'part')}"
     else:
         title = f"Batch strategies compared on {len(comparisons)} benchmarks"
-        parts = [(c.benchmark, _benchmark(c) + _repeat(c)) for c in comparisons]
-        trained = _training(max(comparisons, key=lambda c: len(c.trained)))
+        parts = [
+            (c.benchmark, _head(c) + _joined([*_benchmark(c), *_repeat(c)], f"part{k}"))
+            for k, c in enumerate(comparisons)
+        ]
+        trained = _joined(_training(max(comparisons, key=lambda c: len(c.trained))), "training")
         parts += [("Training", trained)] if trained else []
-        body = f"<h1>{escape(title)}</h1>\n{overview_table(comparisons)}{_tabs(parts)}"
+        body = f"<h1>{escape(title)}</h1>\n{warning}{overview_table(comparisons)}{_tabs(parts)}"
+    style = f"{_asset('report.css')}{css(comparisons)}"
     return (
         "<!doctype html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_asset('report.css')}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
         f"{body}\n</main>\n<script>\n{_asset('report.js')}</script>\n</body>\n</html>\n"
     )
 
 
-def _benchmark(comparison: Comparison) -> str:
+Section = tuple[str, str]
+"""Heading and content; a section without content is left out."""
+
+
+def _head(comparison: Comparison) -> str:
+    """What was evaluated on, and the three sentences."""
+    told = "".join(f"<p>{escape(sentence)}</p>" for sentence in summary_sentences(comparison))
+    return f'<p class="under">{escape(comparison.counts_words())}</p>\n<div class="summary">{told}</div>\n'
+
+
+def _benchmark(comparison: Comparison) -> list[Section]:
     """All sections on one benchmark but those on the training and on how to repeat it."""
-    sections = [
-        f"<p class='under'>{escape(comparison.counts_words())}</p>",
-        '<div class="summary">'
-        + "".join(f"<p>{escape(sentence)}</p>" for sentence in summary_sentences(comparison))
-        + "</div>",
-        _section("Results", main_table(comparison) + _strategies_explained(comparison)),
-        _section("Which differences are significant", differences_table(comparison)),
-        _section(
-            "Retrieval by setting",
-            "<p class='note-box'>Dots are means over seeds, rings single seeds, whiskers one standard "
-            "deviation over seeds.</p>" + charts.setting_panels(comparison),
-        ),
-        _section("Language bias", _language_bias(comparison)),
-        _section("Language by language", _languages(comparison)),
-        _section("Query language by document language", _heat_maps(comparison)),
+    tables = Tables(comparison)
+    further = "".join(f"<p>{escape(sentence)}</p>" for sentence in further_sentences(comparison))
+    return [
+        ("Results", main_table(comparison) + _strategies_explained(comparison)),
+        ("Beside the paper", paper_table(comparison)),
+        ("Alpha: where the trade-off bends", alpha_section(comparison)),
+        ("Which differences are significant", further + differences_table(comparison)),
+        ("Retrieval by setting", _SEEDS + charts.setting_panels(comparison)),
+        ("Language bias", _language_bias(comparison)),
+        ("Language by language", _languages(comparison, tables)),
+        ("Languages seen and unseen in training", seen_unseen(comparison, tables)),
+        ("Query language by document language", heat_maps(comparison)),
+        ("In which languages the first candidates are", confusion_panels(comparison)),
     ]
-    return "\n".join(section for section in sections if section)
 
 
 def _language_bias(comparison: Comparison) -> str:
@@ -86,8 +113,8 @@ def _language_bias(comparison: Comparison) -> str:
     )
 
 
-def _languages(comparison: Comparison) -> str:
-    panels = charts.language_panels(comparison)
+def _languages(comparison: Comparison, intervals: Tables) -> str:
+    panels = language_panels(comparison, intervals)
     if not panels:
         return ""
     tables = "".join(
@@ -95,17 +122,8 @@ def _languages(comparison: Comparison) -> str:
         f"{language_table(comparison, column)}</details>\n"
         for column in comparison.main
     )
-    return charts.legend(comparison, comparison.experiments) + panels + tables
-
-
-def _heat_maps(comparison: Comparison) -> str:
-    maps = charts.heat_map_panels(comparison, _baseline(comparison))
-    if not maps:
-        return ""
-    return (
-        "<p class='note-box'>Queries of one language against the candidates of one language; the framed "
-        "diagonal is the monolingual setting. Hold the pointer over a cell for the exact value.</p>" + maps
-    )
+    key = languages_key(comparison.languages)
+    return key + panels + tables + change_panels(comparison, intervals)
 
 
 def _strategies_explained(comparison: Comparison) -> str:
@@ -118,17 +136,22 @@ def _strategies_explained(comparison: Comparison) -> str:
     return f"<ul>{''.join(items)}</ul>" if items else ""
 
 
-def _training(comparison: Comparison) -> str:
-    """The sections on what was logged while the models were trained."""
+def _training(comparison: Comparison) -> list[Section]:
+    """The sections on what was logged while the models were trained, and on what it cost."""
     training = {run: read_training(run.training_folder) for run in comparison.runs if run.training}
     panels = charts.curve_panels(comparison, training)
     if panels:
-        panels = charts.legend(comparison, comparison.trained) + panels
-    return _section("Training", panels) + _section("Batches", batch_statistics(comparison, training))
+        panels = legend(comparison, comparison.trained, toggles=True) + panels
+    found = costs(comparison, training)
+    return [
+        ("Training", panels),
+        ("Batches", batch_statistics(comparison, training)),
+        ("Cost", cost_table(found) if found else ""),
+    ]
 
 
-def _repeat(comparison: Comparison) -> str:
-    return _section("How to repeat", how_to_repeat(comparison))
+def _repeat(comparison: Comparison) -> list[Section]:
+    return [("How to repeat", how_to_repeat(comparison))]
 
 
 def _tabs(parts: Sequence[tuple[str, str]]) -> str:
@@ -146,15 +169,15 @@ def _tabs(parts: Sequence[tuple[str, str]]) -> str:
     return f'<div class="tabs" role="tablist" hidden>{buttons}</div>\n{articles}'
 
 
-def _baseline(comparison: Comparison) -> Experiment | None:
-    """The experiment most others were tested against, for the maps of differences."""
-    names = [d.baseline for d in comparison.differences]
-    name = max(dict.fromkeys(names), key=names.count) if names else "x_x_mono"
-    return next((e for e in comparison.experiments if e.label == name), None)
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{content}</section>" if content else ""
+def _joined(sections: Sequence[Section], prefix: str) -> str:
+    """The sections that have content, under a list of links to them; `prefix` begins their ids."""
+    shown = [(f"{prefix}-{k}", title, content) for k, (title, content) in enumerate(sections) if content]
+    links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title, _ in shown)
+    contents = f'<nav class="contents" aria-label="Contents"><ul>{links}</ul></nav>\n' if shown else ""
+    return contents + "\n".join(
+        f'<section id="{name}">\n<h2>{escape(title)}</h2>\n{content}</section>'
+        for name, title, content in shown
+    )
 
 
 def _asset(name: str) -> str:

@@ -1,6 +1,7 @@
 """The tables of the report."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from hybrid_retrieval.reporting.cells import (
@@ -12,20 +13,27 @@ from hybrid_retrieval.reporting.cells import (
     shown,
     tests_explained,
 )
-from hybrid_retrieval.reporting.charts import style
 from hybrid_retrieval.reporting.columns import Column
 from hybrid_retrieval.reporting.comparison import Comparison
-from hybrid_retrieval.reporting.difference_words import (
-    count_words,
-    effect_words,
-    format_change,
-    p_words,
-    verdict,
-)
+from hybrid_retrieval.reporting.cost import UNKNOWN, Cost, duration
+from hybrid_retrieval.reporting.difference_words import format_change, words
 from hybrid_retrieval.reporting.differences import Difference
 from hybrid_retrieval.reporting.experiments import Experiment
+from hybrid_retrieval.reporting.language_names import language
 from hybrid_retrieval.reporting.overview import overview
+from hybrid_retrieval.reporting.palette import style
 from hybrid_retrieval.reporting.statistics import best, language_summary, summary
+
+_KEY = (
+    "Each cell: the difference, what the test says, the 95 % interval. ↑ higher, ↓ lower is better. "
+    "“Within seeds”: significant on these queries, but other seeds could undo it. “?”: the bootstrap test "
+    "disagrees. Hold the pointer over a cell, or see comparison.md, for p-values and effect sizes."
+)
+_COST_EXPLAINED = (
+    "Time of a run: wall-clock time of training with its validations, mean over seeds. Pairs/s: median of "
+    "what was logged, without validation. All runs × devices: time of all seeds, times the devices of each "
+    "(GPU hours on a GPU, process hours on a CPU). “unknown”: not recorded by these runs, and not estimated."
+)
 
 
 def main_table(comparison: Comparison) -> str:
@@ -47,8 +55,8 @@ def language_table(comparison: Comparison, column: Column) -> str:
     rows = []
     for e in comparison.experiments:
         cells = [_label_cell(comparison, e)]
-        for language in comparison.languages:
-            found = language_summary(e, language, column)
+        for code in comparison.languages:
+            found = language_summary(e, code, column)
             text = NONE if found is None else shown(found, column, spread=False)
             cells.append(f'<td data-value="{"" if found is None else repr(found.mean)}">{text}</td>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
@@ -57,7 +65,8 @@ def language_table(comparison: Comparison, column: Column) -> str:
         if numbers:
             texts = [f"{numbers[x]:.3f}" if x in numbers else NONE for x in comparison.languages]
             rows.append(_paper_row(f"{row.strategy}, paper, {row.backbone}", texts))
-    return _table(["Strategy", *comparison.languages], rows, css="sortable")
+    names = {code: language(code).told for code in comparison.languages}
+    return _table(["Strategy", *names], rows, css="sortable", hover=names)
 
 
 def overview_table(comparisons: Sequence[Comparison]) -> str:
@@ -68,9 +77,7 @@ def overview_table(comparisons: Sequence[Comparison]) -> str:
         shown_cells = "".join(
             f'<td{_best(mark)} data-value="{_number(text)}">{escape(text)}</td>' for text, mark in cells
         )
-        rows.append(
-            f'<tr><td data-value="{escape(label, quote=True)}">{escape(label)}</td>{shown_cells}</tr>'
-        )
+        rows.append(f"<tr>{_head_cell(label)}{shown_cells}</tr>")
     return _table(heads, rows, css="sortable")
 
 
@@ -83,24 +90,69 @@ def differences_table(comparison: Comparison) -> str:
     for experiment, rival in pairs:
         tested = [found.get((experiment, rival, column)) for column in columns]
         cells = "".join(_difference_cell(d) if d is not None else f"<td>{NONE}</td>" for d in tested)
-        rows.append(f"<tr><td>{escape(experiment)} vs<br>{escape(rival)}</td>{cells}</tr>")
-    heads = ["Compared", *(f"{c.words}{_lower(c)}" for c in columns)]
+        name = f"{escape(experiment)} <span class='spread'>vs {escape(rival)}</span>"
+        rows.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
+    heads = ["Compared", *(f"{c.title}{_arrow(c)}" for c in columns)]
     table = _table(heads, rows, css="differences") if rows else "<p>Nothing was tested.</p>"
-    notes = [*([tests_explained(comparison)] if rows else []), *comparison.caveats()]
+    notes = [*([_KEY, tests_explained(comparison)] if rows else []), *comparison.caveats()]
     return table + "".join(_note(note) for note in notes)
 
 
-def _lower(column: Column) -> str:
-    return " (lower is better)" if column.higher_is_better is False else ""
+def cost_table(costs: Mapping[str, Cost]) -> str:
+    """What training cost, an experiment a row."""
+    rows = []
+    for label, cost in costs.items():
+        energy = cost.kilowatt_hours
+        device = f"{cost.devices or '?'} × {cost.device}"
+        cells = [
+            _value_cell(str(cost.steps or UNKNOWN), cost.steps),
+            _value_cell(f"{cost.pairs:,}" if cost.pairs else UNKNOWN, cost.pairs),
+            _value_cell(duration(cost.seconds), cost.seconds),
+            _value_cell(_rate(cost.steps_per_second), cost.steps_per_second),
+            _value_cell(_rate(cost.pairs_per_second), cost.pairs_per_second),
+            f'<td data-value="{escape(device, quote=True)}">{escape(device)}</td>',
+            _value_cell(duration(cost.total_hours * 3600), cost.total_hours),
+            _value_cell(UNKNOWN if energy is None else f"{energy:.3g} kWh", energy),
+            _value_cell(str(cost.runs), cost.runs),
+        ]
+        rows.append(f"<tr>{_head_cell(label)}{''.join(cells)}</tr>")
+    heads = [
+        "Strategy", "Steps", "Pairs seen", "Time of a run", "Steps/s", "Pairs/s", "Device",
+        "All runs × devices", "Energy", "Runs",
+    ]  # fmt: skip
+    resumed = [f"{cost.resumed} of {label}" for label, cost in costs.items() if cost.resumed]
+    told = f" Resumed runs, of which only the last part is counted: {', '.join(resumed)}." if resumed else ""
+    return _table(heads, rows, css="sortable") + _note(_COST_EXPLAINED + told)
+
+
+def _value_cell(text: str, key: float | None) -> str:
+    known = key is not None and math.isfinite(key)
+    return f'<td data-value="{repr(key) if known else ""}">{escape(text)}</td>'
+
+
+def _head_cell(label: str) -> str:
+    return f'<th scope="row" data-value="{escape(label, quote=True)}">{escape(label)}</th>'
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.1f}" if math.isfinite(value) else UNKNOWN
+
+
+def _arrow(column: Column) -> str:
+    return {True: " ↑", False: " ↓", None: ""}[column.higher_is_better]
 
 
 def _difference_cell(d: Difference) -> str:
     certain = d.significant and not d.within_seed_spread
     css = ("yes" if d.better else "worse") if certain else "unsure"
+    word = ("better" if d.better else "worse") if d.significant else "not significant"
+    if d.significant and d.within_seed_spread:
+        word += ", within seeds"
+    doubt = "" if d.tests_agree else " ?"
     return (
-        f'<td><b>{format_change(d, d.difference)}</b><br><span class="{css}">{escape(verdict(d))}</span><br>'
-        f'<span class="spread">{format_change(d, d.low)} to {format_change(d, d.high)}; '
-        f"{escape(p_words(d.adjusted_p))}; {escape(effect_words(d))}; {escape(count_words(d))}</span></td>"
+        f'<td title="{escape(words(d), quote=True)}"><b>{format_change(d, d.difference)}</b><br>'
+        f'<span class="{css}">{escape(word)}{doubt}</span><br>'
+        f'<span class="spread">{format_change(d, d.low)} … {format_change(d, d.high)}</span></td>'
     )
 
 
@@ -123,8 +175,9 @@ def _experiments_table(comparison: Comparison, columns: Sequence[Column], *, see
 
 def _label_cell(comparison: Comparison, experiment: Experiment) -> str:
     return (
-        f'<td class="{style(comparison, experiment)}" data-value="{escape(experiment.label, quote=True)}">'
-        f'<span class="swatch"></span>{escape(experiment.label)}</td>'
+        f'<th scope="row" class="{style(comparison, experiment)}" '
+        f'data-value="{escape(experiment.label, quote=True)}">'
+        f'<span class="swatch"></span>{escape(experiment.label)}</th>'
     )
 
 
@@ -147,18 +200,20 @@ def _number(text: str) -> str:
 
 def _paper_row(name: str, texts: Sequence[str]) -> str:
     cells = "".join(f'<td data-value="{"" if text == NONE else text}">{text}</td>' for text in texts)
-    return f'<tr class="paper"><td data-value="{escape(name, quote=True)}">{escape(name)}</td>{cells}</tr>'
+    return f'<tr class="paper">{_head_cell(name)}{cells}</tr>'
 
 
-def _table(heads: Sequence[str], rows: Sequence[str], *, css: str) -> str:
+def _table(
+    heads: Sequence[str], rows: Sequence[str], *, css: str, hover: Mapping[str, str] | None = None
+) -> str:
     make: Callable[[str], str] = (
         (lambda h: f'<button type="button">{h}</button>') if css == "sortable" else (lambda h: h)
     )
-    head = "".join(f'<th scope="col">{make(escape(name))}</th>' for name in heads)
+    told = {name: f' title="{escape(text, quote=True)}"' for name, text in (hover or {}).items()}
+    head = "".join(f'<th scope="col"{told.get(name, "")}>{make(escape(name))}</th>' for name in heads)
     return (
-        f'<div class="scroll"><table class="{css}"><thead><tr>{head}</tr></thead>\n<tbody>\n'
-        + "\n".join(rows)
-        + "\n</tbody></table></div>\n"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Table"><table class="{css}">'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody></table></div>\n"
     )
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from hybrid_retrieval.reporting.alpha import alpha_sweeps, bend, trade_offs
 from hybrid_retrieval.reporting.cells import (
     NONE,
     bias_legend,
@@ -19,7 +20,7 @@ from hybrid_retrieval.reporting.difference_words import words
 from hybrid_retrieval.reporting.overview import overview
 from hybrid_retrieval.reporting.paper import PaperRow
 from hybrid_retrieval.reporting.statistics import best, language_summary
-from hybrid_retrieval.reporting.summary import summary_sentences
+from hybrid_retrieval.reporting.summary import further_sentences, summary_sentences
 
 
 def markdown(comparisons: Sequence[Comparison]) -> str:
@@ -47,7 +48,16 @@ def _sections(comparison: Comparison, level: str) -> list[str]:
     if comparison.decomposition:
         lines += ["What stands first, as shares of the queries:", ""]
         lines += [*_experiments_table(comparison, comparison.decomposition, mark_best=False), ""]
+    bends = [
+        bend(sweep, gain, cost).words
+        for sweep in alpha_sweeps(comparison)
+        for gain, cost in trade_offs(comparison)
+    ]
+    if bends:
+        lines += [f"{level} Alpha", "", *(f"- {_escape(text)}" for text in bends), ""]
     lines += [f"{level} Which differences are significant", ""]
+    for sentence in further_sentences(comparison):
+        lines += [_escape(sentence), ""]
     lines += [f"- {_escape(words(d))}" for d in comparison.differences] or ["Nothing was tested."]
     lines += ["", tests_explained(comparison), ""] if comparison.differences else [""]
     lines += [*(f"- {_escape(note)}" for note in comparison.caveats()), ""]

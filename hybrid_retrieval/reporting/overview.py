@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from hybrid_retrieval.reporting.cells import NONE, cell
 from hybrid_retrieval.reporting.comparison import Comparison
+from hybrid_retrieval.reporting.experiments import order_of
 from hybrid_retrieval.reporting.statistics import best
 
 
@@ -13,7 +14,8 @@ def overview(comparisons: Sequence[Comparison]) -> tuple[list[str], list[tuple[s
     A dash stands where an experiment was not evaluated on a benchmark.
     """
     heads = ["Strategy", *(f"{c.benchmark}: {column.title}" for c in comparisons for column in c.main)]
-    labels = dict.fromkeys(e.label for c in comparisons for e in c.experiments)
+    every = {e.label: e for c in comparisons for e in c.experiments}
+    labels = [e.label for e in sorted(every.values(), key=order_of)]
     rows = []
     for label in labels:
         cells = []

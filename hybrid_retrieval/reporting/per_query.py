@@ -23,12 +23,14 @@ class PerQuery:
         group: str (queries,), shared by the translations of one question.
         stratum: str (queries,), what the macro average runs over: the query's language, and in bitext
             retrieval the pair of languages.
+        language: str (queries,), of the query.
         values: for each column float64 (queries,), the mean over seeds; NaN where undefined.
     """
 
     query: NDArray[np.str_]
     group: NDArray[np.str_]
     stratum: NDArray[np.str_]
+    language: NDArray[np.str_]
     values: dict[Column, NDArray[np.float64]]
 
 
@@ -57,7 +59,28 @@ def read_per_query(runs: Sequence[Run], columns: Sequence[Column]) -> PerQuery |
             )
     shared = [c for c in columns if all(c in table.values for table in tables)]
     means = {c: np.mean([table.values[c] for table in tables], axis=0) for c in shared}
-    return PerQuery(tables[0].query, tables[0].group, tables[0].stratum, means)
+    return PerQuery(tables[0].query, tables[0].group, tables[0].stratum, tables[0].language, means)
+
+
+def macro_units(
+    values: NDArray[np.float64], table: PerQuery, where: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """One number a question whose mean is the macro average over languages; float64 (questions,).
+
+    Args:
+        values: float64 (queries,), one a query of the table; NaN where undefined, which is left out.
+        table: what the queries are.
+        where: bool (queries,), the queries to take; None for all.
+    """
+    defined = np.isfinite(values) if where is None else np.isfinite(values) & where
+    if not defined.any():
+        return np.empty(0)
+    _, stratum = np.unique(table.stratum[defined], return_inverse=True)
+    _, unit = np.unique(table.group[defined], return_inverse=True)
+    queries = np.bincount(stratum)
+    weighted = values[defined] / (len(queries) * queries[stratum])
+    sums = np.bincount(unit, weights=weighted)
+    return np.asarray(sums * len(sums), dtype=np.float64)
 
 
 def _read_table(run: Run, columns: Sequence[Column]) -> PerQuery:
@@ -80,6 +103,7 @@ def _read_table(run: Run, columns: Sequence[Column]) -> PerQuery:
         query=query[order],
         group=np.array(table["group"].to_pylist(), dtype=np.str_)[order],
         stratum=np.array([" > ".join(of) for of in zip(*parts, strict=True)], dtype=np.str_)[order],
+        language=np.array(parts[0], dtype=np.str_)[order],
         values={
             c: np.array(table[name].to_numpy(zero_copy_only=False), dtype=np.float64)[order]
             for c, name in names.items()

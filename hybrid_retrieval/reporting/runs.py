@@ -13,12 +13,13 @@ import yaml  # type: ignore[import-untyped]
 from hybrid_retrieval.errors import UserError
 
 METRICS_FILE = "metrics.json"
+SKIPPED_FOLDERS = {".hydra", "checkpoints", "model", "wandb", "lightning_logs"}
+"""Folders in which no runs lie."""
 SETTINGS = ("monolingual", "cross_lingual", "multilingual")
 UNTRAINED = "untrained"
 STRATEGY_ORDER = (UNTRAINED, "en_en", "x_x", "x_x_mono", "x_y", "hybrid")
 
 _SCHEMA = 1
-_SKIPPED_FOLDERS = {".hydra", "checkpoints", "model", "wandb", "lightning_logs"}
 _SETTING_SECTIONS = ("sampler", "loss", "optim", "data", "trainer", "backbone")
 # What may differ between two runs that repeat one experiment: where it ran, and what the "run" key holds.
 _NOT_SETTINGS = {
@@ -27,6 +28,10 @@ _NOT_SETTINGS = {
     "callbacks", "log_every_n_steps", "enable_progress_bar", "enable_checkpointing", "enable_model_summary",
     "use_distributed_sampler",
 }  # fmt: skip
+
+_MEASURED = {"seed", "train_seconds", "energy_joules"}
+# A setting that is off is as one that the run's version did not have yet.
+_EMPTY: tuple[Any, ...] = ([], {}, "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +90,24 @@ class Run:
         """Everything that distinguishes this experiment from another one, but the seed; values as JSON."""
         if self.training is None:
             return {"strategy": UNTRAINED, "model": self.model}
-        own = {k: v for k, v in self.training.items() if k not in {"seed", "train_seconds"}}
+        own = {k: v for k, v in self.training.items() if k not in _MEASURED}
         if self.strategy != "hybrid":
             own["alpha"] = None
-        config = _read_yaml(self.training_folder / ".hydra" / "config.yaml")
-        if isinstance(config, dict):
-            for section in _SETTING_SECTIONS:
-                if isinstance(config.get(section), dict):
-                    own.update(_flatten(config[section], section))
-        return {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in own.items()}
+        config = read_config(self)
+        for section in _SETTING_SECTIONS:
+            if isinstance(config.get(section), dict):
+                own.update(_flatten(config[section], section))
+        return {
+            k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)
+            for k, v in own.items()
+            if v is not None and v is not False and v not in _EMPTY
+        }
+
+
+def read_config(run: Run) -> dict[str, Any]:
+    """The configuration that Hydra recorded of the training; {} where there is none."""
+    loaded = _read_yaml(run.training_folder / ".hydra" / "config.yaml") if run.training else None
+    return loaded if isinstance(loaded, dict) else {}
 
 
 def find_runs(folders: Sequence[Path], benchmark: str | None = None) -> list[Run]:
@@ -150,7 +164,7 @@ def by_benchmark(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _metrics_files(folder: Path) -> Iterator[Path]:
     for place, subfolders, files in os.walk(folder):
-        subfolders[:] = sorted(name for name in subfolders if name not in _SKIPPED_FOLDERS)
+        subfolders[:] = sorted(name for name in subfolders if name not in SKIPPED_FOLDERS)
         if METRICS_FILE in files:
             yield Path(place) / METRICS_FILE
 

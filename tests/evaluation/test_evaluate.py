@@ -19,8 +19,8 @@ from .test_encode import MeanEncoder
 
 CONTRACT = {
     "schema", "model", "benchmark", "run", "counts", "monolingual", "cross_lingual", "multilingual",
-    "language_bias", "per_language", "per_pair", "per_document_language", "per_query", "seconds",
-    "environment",
+    "language_bias", "per_language", "per_pair", "per_document_language", "confusion", "per_query",
+    "seconds", "environment",
 }  # fmt: skip
 
 

@@ -141,6 +141,9 @@ def write_run(
             if len(bias) > 1
             else {}
         ),
+        **(
+            {"confusion": _confusion(skill, languages)} if len(languages) > 1 and settings == PARALLEL else {}
+        ),
         "per_pair": per_pair,
         "per_query": "per_query.parquet",
         "seconds": {"encode": 1.0, "rank": 0.1},
@@ -195,6 +198,14 @@ def _bias(skill: Skill, generator: np.random.Generator, shape: tuple[int, int]) 
     kind = generator.choice(4, size=shape, p=[0.55 * fair, 0.3, 0.6 - 0.55 * fair, 0.1])
     first = [key for key in BY_QUERY if key.startswith("top1_")]
     return {**found, **{key: (kind == k).astype(np.float64) for k, key in enumerate(first)}}
+
+
+def _confusion(skill: Skill, languages: tuple[str, ...]) -> dict[str, dict[str, dict[str, float]]]:
+    """More of the query's own language where the rank distance is greater; rows sum to 1."""
+    own = 1 / len(languages) + (1 - 1 / len(languages)) * min(skill.rank_distance / 500, 1)
+    other = (1 - own) / (len(languages) - 1)
+    rows = {x: {y: own if x == y else other for y in languages} for x in languages}
+    return {"top@1": rows, "top@10": rows}
 
 
 def _document_languages(

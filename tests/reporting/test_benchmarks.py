@@ -18,7 +18,7 @@ from hybrid_retrieval.reporting.figures import write_picture
 from hybrid_retrieval.reporting.html import report
 from hybrid_retrieval.reporting.latex import latex
 from hybrid_retrieval.reporting.markdown import markdown
-from hybrid_retrieval.reporting.summary import summary_sentences
+from hybrid_retrieval.reporting.summary import further_sentences, summary_sentences
 
 from .fake_runs import METRICS, MEWSLI_X, MIRACL, PARALLEL, TATOEBA, compare_one, write_run, write_study
 from .test_latex import assert_well_formed
@@ -91,9 +91,11 @@ def test_sentences_fit_the_settings(tmp_path: Path, name: str) -> None:
     for words, setting in told.items():
         assert (words in first) == (setting in settings)
         assert (words in second) == (setting in settings)
-    assert "three settings" not in second
-    assert "its mean lies" in second
     assert "at least 2 seeds" in third
+    (between, *others) = further_sentences(comparison)
+    assert "three settings" not in between
+    assert between.startswith("Seen beside its parents")
+    assert others == []
 
 
 def test_null_is_no_setting(tmp_path: Path) -> None:

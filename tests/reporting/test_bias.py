@@ -12,12 +12,13 @@ from hybrid_retrieval.evaluation.language_bias.catalogue import BY_QUERY
 from hybrid_retrieval.reporting.bias_charts import bias_panels, decomposition_panel, document_language_panels
 from hybrid_retrieval.reporting.columns import DECOMPOSITION, RANK_DISTANCE_COLUMN, bias_column
 from hybrid_retrieval.reporting.comparison import Comparison
+from hybrid_retrieval.reporting.focus import focus
 from hybrid_retrieval.reporting.html import report
 from hybrid_retrieval.reporting.language_names import language_name
 from hybrid_retrieval.reporting.markdown import markdown
 from hybrid_retrieval.reporting.stacked_bars import stacked_panel
 from hybrid_retrieval.reporting.statistics import best, leaders
-from hybrid_retrieval.reporting.summary import summary_sentences
+from hybrid_retrieval.reporting.summary import further_sentences
 
 from .fake_runs import ALL_BIAS, LANGUAGES, SKILLS, compare_one, write_run, write_study
 from .test_report import Page
@@ -70,7 +71,7 @@ def test_measures_with_a_direction_are_tested_and_no_others(full: Comparison) ->
 
 
 def test_sentences_tell_the_direction_right(full: Comparison) -> None:
-    text = " ".join(summary_sentences(full))
+    text = " ".join(further_sentences(full))
 
     assert "lowest for x_y" in text
     assert "-" in text[text.index("lowest for x_y") :].split("against")[0]  # a negative change, and better
@@ -137,7 +138,7 @@ def test_share_of_each_language_stands_beside_its_share_of_the_pool(full: Compar
     assert len([e for e in share.iter("line") if e.attrib["class"] == "reference"]) == len(LANGUAGES)
     assert not [e for e in rank.iter("line") if e.attrib["class"] == "reference"]
     titles = [e.text or "" for e in share.iter("title")]
-    for e in full.experiments:
+    for e in focus(full):
         values = [run.metrics["per_document_language"]["el"]["top_share@10"] for run in e.runs]
         assert any(t.startswith(f"Greek, {e.label}: {np.mean(values):.3f}") for t in titles)
     assert all(any(t.startswith(f"{language_name(x)}: 0.200") for t in titles) for x in LANGUAGES)

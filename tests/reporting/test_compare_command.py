@@ -11,7 +11,8 @@ from hybrid_retrieval.errors import UserError
 from .fake_runs import write_study
 
 FILES = {
-    "comparison.md", "comparison.csv", "differences.csv", "comparison.tex", "comparison.png", "report.html"
+    "comparison.md", "comparison.csv", "differences.csv", "comparison.tex", "comparison_languages.tex",
+    "comparison.png", "report.html",
 }  # fmt: skip
 CONFIG = Path(__file__).parents[2] / "conf" / "compare.yaml"
 
@@ -25,8 +26,8 @@ def files_in(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir() if file.is_file()}
 
 
-def run_compare(*folders: Path, out: str | None = None) -> None:
-    given = OmegaConf.create({"runs": [str(folder) for folder in folders], "out": out})
+def run_compare(*folders: Path, out: str | None = None, figures: bool = False) -> None:
+    given = OmegaConf.create({"runs": [str(folder) for folder in folders], "out": out, "figures": figures})
     config = OmegaConf.merge(OmegaConf.load(CONFIG), given)
     assert isinstance(config, DictConfig)
     compare.run(config)
@@ -35,17 +36,18 @@ def run_compare(*folders: Path, out: str | None = None) -> None:
 def test_writes_into_the_one_folder_and_prints_table_and_paths(
     small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_compare(small)
+    run_compare(small, figures=True)
 
     assert files_in(small) == FILES
+    assert {"heat_maps.pdf", "heat_maps.png"} <= files_in(small / "figures")
     assert (small / "comparison.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("untrained", "x_x_mono", "hybrid"))
-    assert printed.split()[-6:] == [
+    assert printed.split()[-8:] == [
         str(small / n)
         for n in (
-            "comparison.md", "comparison.csv", "differences.csv", "comparison.tex", "report.html",
-            "comparison.png",
+            "comparison.md", "comparison.csv", "differences.csv", "comparison.tex",
+            "comparison_languages.tex", "report.html", "comparison.png", "figures",
         )
     ]  # fmt: skip
 
@@ -83,6 +85,7 @@ def test_config_is_complete() -> None:
         "baseline",
         "benchmark_name",
         "paper",
+        "figures",
     }
 
 

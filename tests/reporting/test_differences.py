@@ -16,7 +16,7 @@ from hybrid_retrieval.reporting.experiments import group_runs
 from hybrid_retrieval.reporting.per_query import PerQuery, read_per_query
 from hybrid_retrieval.reporting.runs import find_runs
 from hybrid_retrieval.reporting.statistics import summary
-from hybrid_retrieval.reporting.summary import summary_sentences
+from hybrid_retrieval.reporting.summary import further_sentences, summary_sentences
 
 from .fake_runs import SETTINGS, SKILLS, compare_one, write_run, write_study
 
@@ -28,7 +28,8 @@ def drawn(seed: int, query: list[tuple[str, str]]) -> PerQuery:
     generator = np.random.default_rng(seed)
     values = {m: generator.random(len(query)) for m in COLUMNS}
     ids = np.array([f"{x}:{q}" for q, x in query])
-    return PerQuery(ids, np.array([q for q, _ in query]), np.array([x for _, x in query]), values)
+    language = np.array([x for _, x in query])
+    return PerQuery(ids, np.array([q for q, _ in query]), language, language, values)
 
 
 def test_mean_over_units_is_the_difference_of_macro_averages() -> None:
@@ -261,19 +262,21 @@ def test_broken_per_query_results_name_the_file(tmp_path: Path) -> None:
 
 
 def test_summary_tells_winners_and_place_between_the_parents(comparison: Comparison) -> None:
-    first, second, third, fourth = summary_sentences(comparison)
+    first, second, third = summary_sentences(comparison)
     means = {e.label: {c.setting: summary(e, c) for c in MAP} for e in comparison.experiments}
     pool = {label: found["multilingual"] for label, found in means.items()}
     winner = max(pool, key=lambda label: pool[label].mean)  # type: ignore[union-attr]
 
-    assert f"in the pool of all languages ({winner})" in first
+    assert f"that of {winner} in the pool of all languages" in first
     assert "Against x_x_mono, hybrid changes mAP by" in second
     tested = [d for d in comparison.differences if (d.experiment, d.baseline) == ("hybrid", "x_x_mono")]
     for d in tested[:3]:
         assert f"{d.difference:+.3f}" in second
-        assert verdict(d) in second
-    assert "lowest for x_y" in third
-    assert "at least 3 seeds" in fourth
+        assert verdict(d) in third
+    (distance,) = tested[3:]
+    assert f"the rank distance by {distance.difference:+.1f}" in second
+    assert "at least 3 seeds" in third
+    assert any("lowest for x_y" in sentence for sentence in further_sentences(comparison))
 
 
 @pytest.mark.parametrize("order", list(permutations(("x_x_mono", "x_y", "hybrid"))))
@@ -285,10 +288,10 @@ def test_place_of_hybrid_follows_the_numbers(
         monkeypatch.setitem(SKILLS, strategy, replace(SKILLS[strategy], **dict.fromkeys(SETTINGS, far)))
         write_run(tmp_path / strategy, strategy, 1, curves=False)
 
-    text = summary_sentences(compare_one(tmp_path))[1]
+    text = further_sentences(compare_one(tmp_path))[0]
 
     place = ("below both", "between them", "above both")[order.index("hybrid")]
-    assert f"its mean lies {place} in all three settings" in text
+    assert f"the mean of hybrid lies {place} in all three settings" in text
 
 
 def test_one_seed_is_confessed(tmp_path: Path) -> None:

@@ -89,6 +89,9 @@ class Drawn:
         meaning = np.stack([np.random.default_rng(int(text)).normal(size=8) for text in texts])
         return np.asarray(meaning + self.noise * self.generator.normal(size=meaning.shape), dtype=np.float32)
 
+    def alone(self) -> tuple["Drawn", str]:
+        return self, self.name
+
 
 def test_bitext_is_tested_as_it_is_averaged(tmp_path: Path) -> None:
     """Over directed pairs of languages, of which English is in every one; the pairs differ in size."""

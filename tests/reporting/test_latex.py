@@ -7,6 +7,7 @@ import pytest
 
 from hybrid_retrieval.reporting.comparison import Comparison
 from hybrid_retrieval.reporting.latex import escape, latex
+from hybrid_retrieval.reporting.latex_languages import latex_languages
 
 from .fake_runs import ALL_BIAS, SKILLS, compare_one, write_study
 
@@ -108,12 +109,33 @@ def test_published_rows_stand_below_in_italics(full: Comparison) -> None:
     assert "arXiv 2408.10536" in main
 
 
+def test_languages_stand_in_the_paper_s_layout(full: Comparison, hostile: Comparison) -> None:
+    text = latex_languages([full, hostile])
+    tables = re.findall(r"\\begin\{table\*\}.*?\\end\{table\*\}", text, re.DOTALL)
+    assert len(tables) == 2 * 4
+    for table in tables:
+        assert_well_formed("%\n" + table.replace("table*", "table"))
+    rows = {row[0]: row for row in rows_of(tables[2])}
+    assert rows["Strategy"] == ["Strategy", *full.languages, "mean"]
+    for e in full.experiments:
+        means = [
+            sum(run.metrics["per_language"][code]["multilingual"]["map"] for run in e.runs) / len(e.runs)
+            for code in full.languages
+        ]
+        shown = [re.sub(r"\\textbf\{(.*)\}", r"\1", cell) for cell in rows[escape(e.label)][1:-1]]
+        assert shown == [f"{mean:.3f}".removeprefix("0") for mean in means]
+    assert rows[r"\textit{XLM-R hybrid}"][1:] == [".542", ".613", ".560", ".644", ".596", ".593"]
+    assert all(sum("textbf" in row[k] for row in rows.values()) >= 1 for k in range(1, 7))
+    assert latex_languages([]).count("\\begin") == 0
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_document_compiles(full: Comparison, hostile: Comparison, tmp_path: Path) -> None:
     (tmp_path / "comparison.tex").write_text(latex([full, hostile]), encoding="utf-8")
+    (tmp_path / "languages.tex").write_text(latex_languages([full, hostile]), encoding="utf-8")
     document = (
         r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{booktabs}"
-        r"\begin{document}\input{comparison}\end{document}"
+        r"\begin{document}\input{comparison}\input{languages}\end{document}"
     )
     (tmp_path / "main.tex").write_text(document, encoding="utf-8")
 

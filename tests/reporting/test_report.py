@@ -14,7 +14,7 @@ from hybrid_retrieval.reporting.training_curves import read_training, thinned
 from .fake_runs import LANGUAGES, SKILLS, compare_one, write_run, write_study
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
-SELF_CLOSING_SVG = {"line", "circle", "rect", "polyline"}
+SELF_CLOSING_SVG = {"line", "circle", "rect", "polyline", "polygon"}
 
 
 class Page(HTMLParser):
@@ -56,7 +56,8 @@ def page(comparison: Comparison) -> Page:
 def test_page_loads_nothing_and_may_load_nothing(page: Page) -> None:
     assert not [t for t, _ in page.tags if t in {"link", "img", "iframe", "object", "embed"}]
     for _, attributes in page.tags:
-        assert not {"src", "href", "srcset", "data", "action"} & attributes.keys()
+        assert not {"src", "srcset", "data", "action"} & attributes.keys()
+        assert (attributes.get("href") or "#").startswith("#")
         assert not [name for name in attributes if name.startswith("on")]
     css = "".join(text for tag, text in page.texts if tag == "style")
     assert not re.search(r"url\(|@import|https?:", css)
@@ -73,17 +74,28 @@ def test_page_shows_every_strategy_language_and_section(page: Page, comparison: 
     assert all(language_name(language) in shown for language in LANGUAGES)
     assert headings == [
         "Results",
+        "Beside the paper",
+        "Alpha: where the trade-off bends",
         "Which differences are significant",
         "Retrieval by setting",
         "Language bias",
         "Language by language",
+        "Languages seen and unseen in training",
         "Query language by document language",
+        "In which languages the first candidates are",
         "Training",
         "Batches",
+        "Cost",
         "How to repeat",
     ]
-    # settings, rank distance, languages, heat maps, their differences to the baseline, curves, pairs
-    assert page.count("svg") == 3 + 1 + 4 + len(SKILLS) + (len(SKILLS) - 2) + 6 + (len(SKILLS) - 1)
+    links = [a["href"] for t, a in page.tags if t == "a"]
+    assert links == [f"#{a['id']}" for t, a in page.tags if t == "section"]
+    trained, every = len(SKILLS) - 1, len(SKILLS)
+    alpha, settings, bias, languages, curves = 4 + 2, 3, 1, 4, 6
+    changes, seen, maps, confusion = 4 * (every - 1), 4, 1 + every, 2 * every
+    assert page.count("svg") == (
+        alpha + settings + bias + languages + changes + seen + maps + confusion + curves + trained
+    )
     assert len([a for t, a in page.tags if t == "svg" and a.get("aria-label")]) == page.count("svg")
 
 
@@ -142,6 +154,7 @@ def test_page_without_training_records_leaves_the_sections_out(tmp_path: Path) -
 
     assert "Training" not in headings
     assert "Batches" not in headings
+    assert "Cost" in headings
     assert "How to repeat" in headings
 
 

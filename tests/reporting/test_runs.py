@@ -153,3 +153,18 @@ def test_runs_on_different_forms_of_a_benchmark_are_refused(tmp_path: Path) -> N
         file.write_text(json.dumps(metrics), encoding="utf-8")
     with pytest.raises(UserError, match=r"benchmark\.candidate=sentence and context: not comparable"):
         by_benchmark(find_runs([tmp_path]))
+
+
+def test_a_setting_that_is_off_is_as_one_that_an_earlier_version_did_not_have(tmp_path: Path) -> None:
+    """But an alpha of 0 is a number, and what is on differs."""
+    off = {"data": {"dedup": False, "licence": None, "drop": [], "only": {}}, "optim": {"lr": 2e-5}}
+    write_run(tmp_path / "old", "hybrid", 1, alpha=0.0, config={"optim": {"lr": 2e-5}})
+    write_run(tmp_path / "new", "hybrid", 2, alpha=0.0, config=off)
+    (experiment,) = group_runs(find_runs([tmp_path]))
+    assert experiment.seeds == [1, 2]
+    assert experiment.runs[0].settings["alpha"] == "0.0"
+
+    write_run(
+        tmp_path / "on", "hybrid", 3, alpha=0.0, config={"data": {"dedup": True}, "optim": {"lr": 2e-5}}
+    )
+    assert len(group_runs(find_runs([tmp_path]))) == 2

@@ -7,17 +7,9 @@ from hypothesis import strategies as st
 
 from hybrid_retrieval.reporting.heat_maps import difference_map, heat_map
 from hybrid_retrieval.reporting.stacked_bars import stacked_panel
-from hybrid_retrieval.reporting.svg import (
-    Line,
-    Mark,
-    Row,
-    bar_panel,
-    dot_panel,
-    line_panel,
-    number,
-    row_panel,
-    ticks,
-)
+from hybrid_retrieval.reporting.svg import Mark, bar_panel, dot_panel, number, ticks
+from hybrid_retrieval.reporting.svg_lines import Line, line_panel
+from hybrid_retrieval.reporting.svg_rows import Row, row_panel
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 

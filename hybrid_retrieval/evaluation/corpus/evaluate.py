@@ -190,6 +190,7 @@ def _averages(benchmark: CorpusBenchmark, scored: _Scored) -> dict[str, Any]:
         "language_bias": {},
         "per_language": {code: {**empty, benchmark.setting: values} for code, values in by_language.items()},
         "per_document_language": {},
+        "confusion": {},
         "per_pair": {},
     }
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hybrid_retrieval.evaluation.benchmark import Benchmark
-from hybrid_retrieval.evaluation.language_bias.top import language_share_of_top
+from hybrid_retrieval.evaluation.language_bias.confusion import confusion
 from hybrid_retrieval.evaluation.ranking import Ranking
 
 
@@ -27,14 +27,7 @@ def top_share(ranking: Ranking, benchmark: Benchmark, *, k: int = 10) -> np.ndar
     Mean over the queries of a language, then over the query languages. To be set against the language's
     share of the pool.
     """
-    shares, languages = language_share_of_top(ranking, benchmark, k), len(benchmark.languages)
-    queries = np.bincount(benchmark.query_language, minlength=languages)
-    of_query_language = [
-        np.bincount(benchmark.query_language, weights=of_document_language, minlength=languages)
-        for of_document_language in shares.T
-    ]
-    sums = np.stack(of_query_language, axis=1)  # (query languages, document languages)
-    return _mean_of_known(np.where(queries[:, None] > 0, sums / np.maximum(queries[:, None], 1), np.nan))
+    return _mean_of_known(confusion(ranking, benchmark, k=k))
 
 
 def _mean_of_known(by_query_language: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybrid_retrieval.evaluation.benchmark import Benchmark
+from hybrid_retrieval.evaluation.language_bias.confusion import CUTOFFS, confusion
 from hybrid_retrieval.evaluation.language_bias.document_language import mean_rank, top_share
 from hybrid_retrieval.evaluation.language_bias.first_candidate import first_candidate
 from hybrid_retrieval.evaluation.language_bias.lang_ndcg import lang_ndcg
@@ -33,10 +34,12 @@ class LanguageBias:
             is not defined for the query; the value in metrics.json is the mean over the queries of a
             language, then over languages.
         per_document_language: for each key float64 (languages,).
+        confusion: for each key, such as "top@10", float64 (query languages, document languages).
     """
 
     per_query: dict[str, np.ndarray]
     per_document_language: dict[str, np.ndarray]
+    confusion: dict[str, np.ndarray]
 
 
 def measure_language_bias(ranking: Ranking, benchmark: Benchmark) -> LanguageBias:
@@ -67,10 +70,12 @@ def measure_language_bias(ranking: Ranking, benchmark: Benchmark) -> LanguageBia
         "top_share@10": top_share(ranking, benchmark, k=10),
         "pool_share": language_share_of_pool(benchmark),
     }
+    confused = {f"top@{k}": confusion(ranking, benchmark, k=k) for k in CUTOFFS}
     if len(np.unique(benchmark.candidate_language)) < 2:
         undefined = [key for key in per_query if key not in OF_ONE_DOCUMENT_LANGUAGE]
         per_query |= {key: np.full(ranking.queries, np.nan) for key in undefined}
         per_document_language = {
             key: np.full(len(benchmark.languages), np.nan) for key in per_document_language
         }
-    return LanguageBias(per_query, per_document_language)
+        confused = {key: np.full_like(shares, np.nan) for key, shares in confused.items()}
+    return LanguageBias(per_query, per_document_language, confused)

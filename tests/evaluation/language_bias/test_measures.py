@@ -62,6 +62,9 @@ def test_order_of_queries_languages_and_candidates_does_not_matter(seed: int) ->
         np.testing.assert_allclose(
             found.per_document_language[key][new_language], values, atol=1e-12, err_msg=key
         )
+    for key, shares in expected.confusion.items():
+        moved_shares = found.confusion[key][np.ix_(new_language, new_language)]
+        np.testing.assert_allclose(moved_shares, shares, atol=1e-12, err_msg=key)
 
 
 def test_two_extremes() -> None:

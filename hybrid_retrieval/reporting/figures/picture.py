@@ -1,6 +1,5 @@
 """The comparison as a picture for a README: the metric by strategy, and rank distance."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
@@ -13,18 +12,14 @@ from hybrid_retrieval.reporting.columns import (
     value,
 )
 from hybrid_retrieval.reporting.comparison import Comparison
+from hybrid_retrieval.reporting.figures.canvas import plain, save
+from hybrid_retrieval.reporting.palette import colour as colour_of
 from hybrid_retrieval.reporting.statistics import summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-# Okabe and Ito's palette, for readers with colour-vision deficiencies; the hues of the report.
-COLOURS = {
-    "untrained": "#767d86", "en_en": "#e69f00", "x_x": "#cc79a7", "x_x_mono": "#0072b2", "x_y": "#d55e00",
-    "hybrid": "#009e73",
-}  # fmt: skip
-_OTHER = "#5c4fa3"
 _MARKERS = {"monolingual": "o", "cross_lingual": "s", "multilingual": "D"}
 
 
@@ -39,12 +34,7 @@ def write_picture(comparisons: Sequence[Comparison], file: Path) -> None:
     parts = figure.subfigures(len(comparisons), 1, height_ratios=heights, squeeze=False)
     for comparison, part in zip(comparisons, parts[:, 0], strict=True):
         _draw(part, comparison)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save(figure, file, dots=150)
 
 
 def _draw(figure: "FigureBase", comparison: Comparison) -> None:
@@ -59,7 +49,7 @@ def _draw(figure: "FigureBase", comparison: Comparison) -> None:
     left.set_yticks(range(count), [_wrapped(e.label) for e in comparison.experiments])
     left.set_ylim(count - 0.45, -0.55)
     languages = len(comparison.languages)
-    title = f"{_plain(comparison.benchmark)}, {languages} language{'s'[: languages - 1]}"
+    title = f"{plain(comparison.benchmark)}, {languages} language{'s'[: languages - 1]}"
     if any(len(e.runs) > 1 for e in comparison.experiments):
         title += "; mean ± standard deviation over seeds"
     figure.suptitle(title, fontsize=11)
@@ -67,7 +57,7 @@ def _draw(figure: "FigureBase", comparison: Comparison) -> None:
 
 def _draw_metric(axes: "Axes", comparison: Comparison) -> None:
     for row, e in enumerate(comparison.experiments):
-        colour = COLOURS.get(e.strategy, _OTHER)
+        colour = colour_of(comparison, e)
         for column in comparison.main:
             found = summary(e, column)
             if found is not None:
@@ -93,7 +83,7 @@ def _draw_rank_distance(axes: "Axes", comparison: Comparison) -> None:
         found = summary(e, RANK_DISTANCE_COLUMN)
         if found is None:
             continue
-        colour = COLOURS.get(e.strategy, _OTHER)
+        colour = colour_of(comparison, e)
         axes.barh(row, found.mean, height=0.55, xerr=found.std or None, color=colour, capsize=3)
         points = [v for run in e.runs if (v := value(run, RANK_DISTANCE_COLUMN)) is not None]
         axes.annotate(
@@ -113,9 +103,4 @@ def _clean(axes: "Axes") -> None:
 
 
 def _wrapped(label: str) -> str:
-    return fill(_plain(label), 26, break_long_words=False)
-
-
-def _plain(text: str) -> str:
-    """Dollar signs as such, rather than as the bounds of a formula."""
-    return text.replace("$", r"\$")
+    return fill(plain(label), 26, break_long_words=False)

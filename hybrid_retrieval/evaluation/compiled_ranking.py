@@ -6,25 +6,11 @@ cache, many times faster than any sort.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any, TypeVar
 
-import numba
 import numpy as np
 import torch
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def _compiled(function: _Function) -> _Function:
-    """Compile on the first call, which takes seconds, and keep the machine code for later processes."""
-    compile_for_threads = partial(numba.njit, nogil=True, error_model="numpy")
-    try:
-        compiled: _Function = compile_for_threads(cache=True)(function)
-    except RuntimeError:  # no folder to keep it in can be written to
-        compiled = compile_for_threads()(function)
-    return compiled
-
+from hybrid_retrieval.compiled import compiled
 
 _TIMES_TOP = 4  # how many values `_bound` chooses from, as a multiple of `top`
 _HALVINGS = 24
@@ -87,7 +73,7 @@ def _in_shares(threads: ThreadPoolExecutor, rows: int, work: Callable[[int, int]
     list(threads.map(work, edges[:-1], edges[1:]))
 
 
-@_compiled
+@compiled
 def _count_above(scores: np.ndarray, threshold: np.float32) -> tuple[np.int32, np.int32]:
     """How many scores are greater than the threshold, and how many at least as great."""
     greater, least = np.int32(0), np.int32(0)
@@ -98,7 +84,7 @@ def _count_above(scores: np.ndarray, threshold: np.float32) -> tuple[np.int32, n
     return greater, least
 
 
-@_compiled
+@compiled
 def _count_rows(
     scores: np.ndarray,
     start: int,
@@ -123,7 +109,7 @@ def _count_rows(
                 ahead[pair, language] = greater
 
 
-@_compiled
+@compiled
 def _bound(scores: np.ndarray, top: int) -> np.float32:
     """A number that at least `top` scores reach, and not many more where the columns are in no order."""
     width = min(len(scores), _TIMES_TOP * top)
@@ -142,7 +128,7 @@ def _bound(scores: np.ndarray, top: int) -> np.float32:
     return low
 
 
-@_compiled
+@compiled
 def _best_rows(
     scores: np.ndarray, start: int, stop: int, top: int, place: np.ndarray, best: np.ndarray
 ) -> None:

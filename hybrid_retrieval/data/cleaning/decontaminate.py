@@ -18,7 +18,7 @@ import numpy.typing as npt
 from omegaconf import DictConfig
 
 from hybrid_retrieval.data.cleaning.gram_table import MOST, GramTable, TextGrams
-from hybrid_retrieval.data.cleaning.grams import gram_length, rolled, spaceless, units_of, whole, words_of
+from hybrid_retrieval.data.cleaning.grams import gram_length, spaceless, text_grams, units_of, words_of
 from hybrid_retrieval.errors import UserError
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ class Decontamination:
         found = [np.zeros((0, len(self.benchmarks)), dtype=np.bool_)]
         while batch := list(islice(rest, _BATCH)):
             for number, (characters, n, shared) in enumerate(self._grams(language, quotes=True)):
-                units = units_of(batch, characters=characters)
-                of_batch = self._table[0].found(units, n, shared)
+                grams = text_grams(units_of(batch, characters=characters), n)
+                of_batch = self._table[0].found(grams, shared)
                 if number:
                     found[-1] |= of_batch
                 else:
@@ -167,11 +167,9 @@ class Decontamination:
         matches: dict[tuple[int, int], Match] = {}
         seen: set[int] = set()
         for characters, n, _ in self._grams(language, quotes=True):
-            hashes = units_of([text], characters=characters).hashes
             units = words_of(text, characters=characters)
-            short = 0 < len(hashes) < n
-            grams = np.array([whole(hashes)], dtype=np.uint64) if short else rolled(hashes, n)
-            for place, gram in enumerate(grams):
+            grams = text_grams(units_of([text], characters=characters), n)
+            for place, gram in enumerate(grams.hashes):
                 row = table.row(gram)
                 if row in seen or row < 0:
                     continue
@@ -204,8 +202,9 @@ class Decontamination:
                 numbers = [number for number, text in enumerate(texts) if text.language == language]
                 for characters, n, shared in self._grams(language, quotes=False):
                     units = units_of([texts[number].text for number in numbers], characters=characters)
+                    of_language = text_grams(units, n)
                     rows = np.array(numbers, dtype=np.int32)
-                    of_benchmark.append(TextGrams.of(units, n, shared, rows))
+                    of_benchmark.append(TextGrams.of(of_language, shared, rows))
             grams.append(TextGrams.joined(of_benchmark))
             ids.append([text.id for text in texts])
         return GramTable.of(grams), ids

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hybrid_retrieval.compiled import compiled
-from hybrid_retrieval.data.cleaning.grams import HashArray, Units, rolled, whole
+from hybrid_retrieval.data.cleaning.grams import HashArray, Units
 
 MOST = 255
 _ABSENT = np.int64(-1)
@@ -29,16 +29,15 @@ class TextGrams:
     text: npt.NDArray[np.int32]
 
     @classmethod
-    def of(cls, units: Units, n: int, shared: int, texts: npt.NDArray[np.int32]) -> Self:
-        """The distinct grams of each text; one of fewer than n units has one gram, which is itself.
+    def of(cls, grams: Units, shared: int, texts: npt.NDArray[np.int32]) -> Self:
+        """The different grams of each text.
 
         Args:
-            units: of the texts.
-            n: units of a gram.
+            grams: of `text_grams`.
             shared: grams to share, at most 255; all of them for a text that has fewer.
             texts: int32 (texts,), their numbers.
         """
-        hashes, need, row = _text_grams(units.hashes, units.offsets, n, shared)
+        hashes, need, row = _distinct(grams.hashes, grams.offsets, shared)
         return cls(hashes, need, texts[row])
 
     @classmethod
@@ -87,14 +86,14 @@ class GramTable:
         starts = np.append(np.searchsorted(hashes, edges), len(hashes)).astype(np.uint32)
         return cls(hashes, need, text, starts, shift)
 
-    def found(self, units: Units, n: int, shared: int) -> npt.NDArray[np.bool_]:
+    def found(self, grams: Units, shared: int) -> npt.NDArray[np.bool_]:
         """Which texts share enough grams with which benchmarks; bool (texts, benchmarks).
 
         Arguments are those of `TextGrams.of`. A text shares enough if it shares all its grams, or as many as
         any of the benchmark's texts needs that has one of them.
         """
         found: npt.NDArray[np.bool_] = _found(
-            units.hashes, units.offsets, n, shared, self.hashes, self.need, self.starts, self.shift
+            grams.hashes, grams.offsets, shared, self.hashes, self.need, self.starts, self.shift
         )
         return found
 
@@ -104,24 +103,18 @@ class GramTable:
 
 
 @compiled
-def _text_grams(
-    units: HashArray, offsets: npt.NDArray[np.int64], n: int, shared: int
+def _distinct(
+    grams: HashArray, offsets: npt.NDArray[np.int64], shared: int
 ) -> tuple[HashArray, npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    hashes = np.empty(len(units), dtype=np.uint64)
-    need = np.empty(len(units), dtype=np.uint8)
-    row = np.empty(len(units), dtype=np.int64)
+    hashes = np.empty(len(grams), dtype=np.uint64)
+    need = np.empty(len(grams), dtype=np.uint8)
+    row = np.empty(len(grams), dtype=np.int64)
     count = 0
     for text in range(len(offsets) - 1):
-        of_text = units[offsets[text] : offsets[text + 1]]
-        if len(of_text) >= n:
-            grams = np.unique(rolled(of_text, n))
-        elif len(of_text):
-            grams = np.full(1, whole(of_text), dtype=np.uint64)
-        else:
-            continue
-        end = count + len(grams)
-        hashes[count:end] = grams
-        need[count:end] = min(shared, len(grams))
+        of_text = np.unique(grams[offsets[text] : offsets[text + 1]])
+        end = count + len(of_text)
+        hashes[count:end] = of_text
+        need[count:end] = min(shared, len(of_text))
         row[count:end] = text
         count = end
     return hashes[:count].copy(), need[:count].copy(), row[:count].copy()
@@ -138,9 +131,8 @@ def _find(gram: np.uint64, hashes: HashArray, starts: npt.NDArray[np.uint32], sh
 
 @compiled
 def _found(  # noqa: PLR0917 - Numba takes no keywords quickly
-    units: HashArray,
+    grams: HashArray,
     offsets: npt.NDArray[np.int64],
-    n: int,
     shared: int,
     hashes: HashArray,
     need: npt.NDArray[np.uint8],
@@ -149,26 +141,18 @@ def _found(  # noqa: PLR0917 - Numba takes no keywords quickly
 ) -> npt.NDArray[np.bool_]:
     benchmarks = need.shape[1]
     found = np.zeros((len(offsets) - 1, benchmarks), dtype=np.bool_)
-    rows = np.empty(len(units) + 1, dtype=np.int64)
+    rows = np.empty(len(grams), dtype=np.int64)
     for text in range(len(offsets) - 1):
-        of_text = units[offsets[text] : offsets[text + 1]]
-        if len(of_text) < n:
-            if len(of_text):
-                row = _find(whole(of_text), hashes, starts, shift)
-                if row != _ABSENT:
-                    for benchmark in range(benchmarks):
-                        found[text, benchmark] = need[row, benchmark] > 0
-            continue
-        grams = rolled(of_text, n)
+        of_text = grams[offsets[text] : offsets[text + 1]]
         count = 0
-        for gram in grams:
+        for gram in of_text:
             row = _find(gram, hashes, starts, shift)
             if row != _ABSENT:
                 rows[count] = row
                 count += 1
         if count == 0:
             continue
-        enough = min(shared, len(np.unique(grams)))
+        enough = min(shared, len(np.unique(of_text)))
         distinct = np.unique(rows[:count])
         for benchmark in range(benchmarks):
             sharing, needed = 0, enough

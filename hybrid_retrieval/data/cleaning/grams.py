@@ -51,7 +51,7 @@ _WHOLE = np.uint64(0xD1B54A32D192ED03)
 
 
 class Units(NamedTuple):
-    """The words (or characters) of several texts.
+    """The words (or characters, or grams) of several texts.
 
     Attributes:
         hashes: uint64 (units,).
@@ -126,6 +126,16 @@ def units_of(texts: Sequence[str | None], *, characters: bool) -> Units:
         joined = _SEPARATOR.join([*((text or "").replace(_SEPARATOR, " ") for text in texts), ""])
     offsets = np.zeros(len(texts) + 1, dtype=np.int64)
     return Units(_units(_codes(joined), _kinds(), characters, offsets), offsets)
+
+
+def text_grams(units: Units, n: int) -> Units:
+    """The n-grams of each text, in their order; one of fewer than n units has one gram, which is itself.
+
+    Args:
+        units: of the texts.
+        n: at least 1.
+    """
+    return Units(*_text_grams(units.hashes, units.offsets, n))
 
 
 def _primary(language: str) -> str:
@@ -230,3 +240,21 @@ def whole(units: HashArray) -> np.uint64:
     for unit in units:
         sum_ = sum_ * _BASE + unit
     return mixed(sum_ ^ _WHOLE)
+
+
+@compiled
+def _text_grams(
+    units: HashArray, offsets: npt.NDArray[np.int64], n: int
+) -> tuple[HashArray, npt.NDArray[np.int64]]:
+    grams = np.empty(len(units), dtype=np.uint64)
+    ends = np.zeros(len(offsets), dtype=np.int64)
+    for text in range(len(offsets) - 1):
+        of_text = units[offsets[text] : offsets[text + 1]]
+        count = min(len(of_text), max(1, len(of_text) - n + 1))
+        start, end = ends[text], ends[text] + count
+        if len(of_text) >= n:
+            grams[start:end] = rolled(of_text, n)
+        elif count:
+            grams[start] = whole(of_text)
+        ends[text + 1] = end
+    return grams[: ends[-1]].copy(), ends

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hybrid_retrieval.compiled import compiled
+from hybrid_retrieval.compiled import compiled_anew
 from hybrid_retrieval.data.cleaning.grams import mixed
 from hybrid_retrieval.data.cleaning.shingles import jaccard, shingles
 from hybrid_retrieval.data.mapped_texts import BATCH_ROWS
@@ -133,7 +133,7 @@ def _write_shingles(
     return np.concatenate(starts)
 
 
-@compiled
+@compiled_anew
 def _band_hashes(
     values: np.ndarray, offsets: np.ndarray, seeds: np.ndarray, rows: int, out: np.ndarray
 ) -> None:
@@ -149,7 +149,7 @@ def _band_hashes(
             out[text, band] = np.uint32(combined >> np.uint64(32))
 
 
-@compiled
+@compiled_anew
 def _greedy(
     buckets: np.ndarray, numbered: int, values: np.ndarray, offsets: np.ndarray, threshold: float
 ) -> np.ndarray:

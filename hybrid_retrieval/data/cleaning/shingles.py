@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hybrid_retrieval.compiled import compiled
-from hybrid_retrieval.data.cleaning.grams import HashArray, gram_length, rolled, spaceless, units_of
+from hybrid_retrieval.data.cleaning.grams import HashArray, gram_length, spaceless, text_grams, units_of
 from hybrid_retrieval.sampling.triples import IntArray
 
 WORDS = 5
@@ -26,23 +26,23 @@ def shingles(texts: Sequence[str | None], language: str) -> tuple[HashArray, Int
     Returns:
         uint64, those of all texts one after another; and int64 (n + 1,), where those of each begin.
     """
-    units, starts = units_of(texts, characters=spaceless(language))
-    values, offsets = np.empty(len(units), dtype=np.uint64), np.zeros(len(texts) + 1, dtype=np.int64)
-    _shingles(units, starts, gram_length(language, WORDS), values, offsets)
-    return values[: offsets[-1]], offsets
+    units = units_of(texts, characters=spaceless(language))
+    grams, starts = text_grams(units, gram_length(language, WORDS))
+    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+    _make_distinct(grams, starts, offsets)
+    return grams[: offsets[-1]], offsets
 
 
 @compiled
-def _shingles(units: HashArray, starts: IntArray, size: int, values: HashArray, offsets: IntArray) -> None:
+def _make_distinct(grams: HashArray, starts: IntArray, offsets: IntArray) -> None:
+    """Sort the grams of each text and move the different ones together, in place."""
     written = 0
     for text in range(len(starts) - 1):
-        own = units[starts[text] : starts[text + 1]]
-        if len(own):
-            ordered = np.sort(rolled(own, min(size, len(own))))
-            for position in range(len(ordered)):
-                if position == 0 or ordered[position] != ordered[position - 1]:
-                    values[written] = ordered[position]
-                    written += 1
+        ordered = np.sort(grams[starts[text] : starts[text + 1]])
+        for position in range(len(ordered)):
+            if position == 0 or ordered[position] != ordered[position - 1]:
+                grams[written] = ordered[position]
+                written += 1
         offsets[text + 1] = written
 
 

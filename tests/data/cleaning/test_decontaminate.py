@@ -126,6 +126,8 @@ def sentence(start: int, stop: int) -> str:
         (f"before {sentence(3, 14)} after", False),
         (f"a {sentence(0, 9)} b {sentence(12, 21)} c {sentence(24, 32)}", True),  # 2 + 2 + 1 grams
         (sentence(3, 11), True),  # all of its own
+        (" x ".join([sentence(3, 11)] * 6), False),  # one gram, six times
+        (f"before {sentence(30, 39)} after", True),  # all of a short text's, though a long one has them, too
         ("WHO, founded   the «Town»?", True),
         ("Who founded the town then?", False),
         ("and who founded the town in the north in the year 1200", False),
@@ -137,7 +139,7 @@ def sentence(start: int, stop: int) -> str:
 )
 def test_rule(tmp_path: Path, text: str | None, contaminated: bool) -> None:
     queries = [
-        *[("en", sentence(0, 40)), ("en", "Who founded the town?")],
+        *[("en", sentence(0, 40)), ("en", sentence(30, 39)), ("en", "Who founded the town?")],
         ("en", "Where the longest of the nine rivers of the land flows"),
     ]
     found = decontamination(write_beir(tmp_path / "b", queries)).contaminated([None, text], "en")

@@ -2,18 +2,22 @@
 
 import random
 import unicodedata
+from types import ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core.dispatcher import Dispatcher
 
+from hybrid_retrieval.data.cleaning import gram_table, grams, shingles
 from hybrid_retrieval.data.cleaning.grams import (
     gram_hashes,
     gram_length,
     normalized,
     rolled,
     spaceless,
+    text_grams,
     units_of,
     whole,
     words_of,
@@ -128,11 +132,28 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
 @given(numbers=st.lists(st.integers(0, 3), max_size=30), n=st.integers(1, 9))
 def test_grams_are_equal_where_their_units_are(numbers: list[int], n: int) -> None:
     words = [f"w{number}" for number in numbers]
-    grams = gram_hashes(" ".join(words), "en", n).tolist()
+    found = gram_hashes(" ".join(words), "en", n).tolist()
     expected = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
 
-    assert len(grams) == len(expected)
-    assert len(set(zip(expected, grams, strict=True))) == len(set(expected)) == len(set(grams))
+    assert len(found) == len(expected)
+    assert len(set(zip(expected, found, strict=True))) == len(set(expected)) == len(set(found))
+
+
+@pytest.mark.parametrize("module", [grams, gram_table, shingles])
+def test_compiled_functions_call_those_of_their_own_file_alone(module: ModuleType) -> None:
+    """What Numba keeps of a function goes on with the old code of a function of another file."""
+    dispatchers = {name: value for name, value in vars(module).items() if isinstance(value, Dispatcher)}
+    assert dispatchers
+    assert {value.py_func.__module__ for value in dispatchers.values()} == {module.__name__}
+
+
+def test_grams_of_a_text_are_its_own_whatever_lies_beside_it() -> None:
+    texts = ["a b c d", None, "a b", "c d e", "a b c d e f"]
+    hashes, offsets = text_grams(units_of(texts, characters=False), 3)
+    assert np.diff(offsets).tolist() == [2, 0, 1, 1, 4]
+    expected = [gram_hashes(text or "", "en", 3).tolist() for text in texts]
+    expected[2] = [int(whole(units_of(["a b"], characters=False).hashes))]
+    assert hashes.tolist() == [gram for of_text in expected for gram in of_text]
 
 
 def test_the_whole_of_a_text_is_no_gram() -> None:

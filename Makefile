@@ -14,7 +14,7 @@ TORCH := $(if $(GPU),torch>=2.6,torch==2.13.0)
 EXTRA := $(if $(GPU),gpu,cpu)
 TORCH_ARGS ?=
 
-.PHONY: help setup demo test test-slow lint types format bench bench-train bench-large clean
+.PHONY: help setup demo test test-slow test-slurm lint types format bench bench-train bench-large clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ test: $(STAMP) ## run the tests (minutes)
 
 test-slow: $(STAMP) ## the tests that take minutes each or fetch from the package index
 	$(BIN)/pytest -m "slow or network"
+
+test-slurm: $(STAMP) ## sweeps on a SLURM cluster of two virtual nodes (minutes, root)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slurm tests/slurm
 
 lint: $(STAMP) ## ruff: rules and formatting
 	$(BIN)/ruff check .

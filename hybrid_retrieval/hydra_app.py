@@ -17,9 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hybrid_retrieval.config_folder import config_folder
-from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.errors import RunFailedError, UserError
 from hybrid_retrieval.launch import Launch
 from hybrid_retrieval.override_errors import explain, unknown_option
+from hybrid_retrieval.sweeps.recorded_run import LOCK
+from hybrid_retrieval.sweeps.run_record import RUN_RECORD, RunRecord
 
 _TERMINATED = 128 + 15
 _INTERRUPTED = 128 + 2
@@ -104,6 +106,9 @@ def _status(error: BaseException, verb: str, arguments: Sequence[str]) -> int:
         return refuse(str(cause) if isinstance(cause, UserError) else explain(error, verb, arguments))
     if isinstance(error, UserError):
         return refuse(str(error))
+    if isinstance(error, RunFailedError):
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     traceback.print_exception(error)
     return 1
 
@@ -118,5 +123,9 @@ def _remove_records() -> None:
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == folder:
             logging.getLogger().removeHandler(handler)
             handler.close()
-    if all(path.name == settings.output_subdir or path.suffix == ".log" for path in folder.iterdir()):
+    record = RunRecord.read(folder)
+    if record is not None and (record.pid != os.getpid() or settings.mode == RunMode.MULTIRUN):
+        return  # another process's, or told of at the end of a sweep
+    records = (settings.output_subdir, RUN_RECORD, LOCK)
+    if all(path.name in records or path.suffix == ".log" for path in folder.iterdir()):
         shutil.rmtree(folder)

@@ -1,7 +1,9 @@
 """What torchrun or SLURM say of a process that is one of several; imports nothing heavy."""
 
 import re
-from collections.abc import Mapping
+import socket
+import subprocess
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 
 from hybrid_retrieval.errors import UserError
@@ -60,3 +62,32 @@ def _address(environment: Mapping[str, str]) -> str:
     if not host:
         raise UserError("this process is one of several, but MASTER_ADDR does not name the host of rank 0.")
     return f"tcp://{host}:{port}"
+
+
+def name_first_node(environment: MutableMapping[str, str]) -> None:
+    """Set MASTER_ADDR for a step of SLURM on several processes, where the first node's name does not resolve.
+
+    The address is then what SLURM itself uses for the node (`scontrol show node`).
+    """
+    if "MASTER_ADDR" in environment or int(environment.get("SLURM_STEP_NUM_TASKS") or 1) < 2:
+        return
+    address = _address(environment).removeprefix("tcp://").rpartition(":")[0]
+    try:
+        socket.getaddrinfo(address, None)
+    except OSError:
+        environment["MASTER_ADDR"] = _address_of_node(address) or address
+
+
+def _address_of_node(node: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ("scontrol", "--oneliner", "show", "node", node),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"NodeAddr=(\S+)", done.stdout)
+    return found[1] if found else None

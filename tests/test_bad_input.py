@@ -75,7 +75,7 @@ def test_command_line_that_cannot_be_understood(
         (["trainer.monitor=val/loss", "trainer.val_check_interval=100"], "trainer.val_check_interval"),
         (["trainer.precision=17"], "trainer.precision=17"),
         (["trainer.strategy=foo"], "trainer:"),
-        (["trainer.strategy=ddp_spawn"], "use trainer.strategy=ddp"),
+        (["trainer.strategy=ddp_fork"], "use trainer.strategy=ddp"),
         (["trainer.devices=0"], "trainer:"),
         (["trainer=cpu_ddp", "global_batch_size=9"], "cannot be divided among 2 devices"),
         (["logger=wandb", "logger.wandb.mode=sometimes"], "offline, online"),

@@ -57,7 +57,7 @@ def test_distributed_multirun_is_refused(command: Command, tmp_path: Path) -> No
     outcome = command("train", "-m", "trainer=cpu_ddp", "seed=1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}")
 
     assert outcome.status == 2
-    assert "one by one" in outcome.err
+    assert "trainer.strategy=ddp_spawn" in outcome.err
 
 
 def test_unforeseen_error_has_status_1_and_a_traceback(

@@ -1,13 +1,18 @@
 """`hybrid-retrieval train`: train, save and evaluate one model."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.sweeps.configuration_hash import configuration_hash
+from hybrid_retrieval.sweeps.cost import cost_of
+from hybrid_retrieval.sweeps.job import label_of_folder
+from hybrid_retrieval.sweeps.recorded_run import is_first_process, recorded_run
+from hybrid_retrieval.sweeps.run_record import RunRecord
 
 
 def run(cfg: DictConfig) -> None:
@@ -18,17 +23,25 @@ def run(cfg: DictConfig) -> None:
 
     Raises:
         UserError: the configuration, the data or the machine do not fit.
+        RunFailedError: training came to an end that its message tells.
     """
-    hydra = HydraConfig.get()
-    if hydra.mode is RunMode.MULTIRUN and cfg.trainer.strategy in ("ddp", "fsdp2"):
-        raise UserError(
-            f"trainer.strategy={cfg.trainer.strategy} starts its processes by running the command line "
-            "again, which in a multirun would start the whole sweep again. Start the runs one by one, "
-            "without -m."
-        )
-    from hybrid_retrieval.training.run import train  # noqa: PLC0415 (seconds of imports)
-
-    model, metrics = train(cfg, Path(hydra.runtime.output_dir))
+    if cfg.dry_run:
+        raise UserError("--dry-run tells the jobs of a sweep: add -m.")
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    hash_ = configuration_hash(cfg)
+    record = RunRecord(
+        hash_, label_of_folder(folder, hash_), max_steps=cfg.trainer.max_steps, cost=cost_of(cfg)
+    )
+    with recorded_run(folder, record, resume=cfg.resume) if is_first_process() else nullcontext():
+        model, metrics = _train(cfg, folder)
     if model is not None:
         sys.stdout.write(f"{model}\n" + (f"{metrics}\n" if metrics else ""))
         sys.stdout.flush()
+
+
+def _train(cfg: DictConfig, folder: Path) -> tuple[Path | None, Path | None]:
+    # Seconds of imports.
+    from hybrid_retrieval.training.local_processes import SPAWNED, train_in_processes  # noqa: PLC0415
+    from hybrid_retrieval.training.run import train  # noqa: PLC0415
+
+    return train_in_processes(cfg, folder) if cfg.trainer.strategy in SPAWNED else train(cfg, folder)

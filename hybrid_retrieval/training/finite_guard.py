@@ -7,13 +7,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from hybrid_retrieval.errors import RunFailedError
 from hybrid_retrieval.training.assemble import Parts
 from hybrid_retrieval.training.bad_batch import write_bad_batch
 
 BAD_BATCH_FILE = "bad_batch.json"
 
 
-class NotFiniteError(RuntimeError):
+class NotFiniteError(RunFailedError):
     """Training stopped: its loss or gradient is infinite or not a number. The message says what to do."""
 
 

@@ -3,7 +3,6 @@
 import gc
 import json
 import logging
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,12 @@ from hybrid_retrieval.training.assemble import Parts, assemble
 from hybrid_retrieval.training.before import before
 from hybrid_retrieval.training.capacity import load_final_weights
 from hybrid_retrieval.training.check_options import check_options
+from hybrid_retrieval.training.energy import energy_of_run, gpu_joules
 from hybrid_retrieval.training.finite_guard import NotFiniteError
 from hybrid_retrieval.training.hardware import peak_memory
+from hybrid_retrieval.training.loggers import finish_loggers, log_evaluation, sync_command
 from hybrid_retrieval.training.memory_of_run import check_run_memory, sampled_batches
-from hybrid_retrieval.training.summary import SETTINGS, summary, unfinished
+from hybrid_retrieval.training.summary import summary, unfinished
 from hybrid_retrieval.training.throughput import Throughput
 from hybrid_retrieval.training.token_reuse import check_resumed
 from hybrid_retrieval.training.trainer import make_trainer
@@ -49,6 +50,7 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
 
     Raises:
         UserError: the configuration, the data or the machine do not fit.
+        NotFiniteError: the loss or its gradient became infinite or not a number.
     """
     check_options(cfg)
     gc.collect()  # the model of the run before in a sweep: trainer and model hold each other
@@ -59,15 +61,15 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
     has_validation = bool(parts.data.validation or parts.data.val_benchmark)
     trainer = make_trainer(cfg, run_folder, parts, has_validation=has_validation)
     parts.data.check_world_size(trainer.world_size)
-    plan = _look_ahead(cfg, parts, trainer, run_folder) if trainer.is_global_zero else ""
+    plan = _look_ahead_on_all_ranks(cfg, parts, trainer, run_folder)
     checkpoint = run_folder / "checkpoints" / "last.ckpt"
     checkpoint.parent.mkdir(exist_ok=True)
     resume = bool(cfg.resume) and checkpoint.is_file()
     if resume:
         check_resumed(checkpoint, parts.trimmed)
-    if cfg.resume and not resume:
+    if cfg.resume is True and not resume:
         logger.warning("resume=true, but there is no %s: starting at step 0", checkpoint)
-    started = time.perf_counter()
+    started, joules = time.perf_counter(), gpu_joules(trainer.strategy.root_device)
     try:
         trainer.fit(
             parts.model,
@@ -77,8 +79,9 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
         )
     except NotFiniteError as error:
         if trainer.is_global_zero:
-            sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(1) from error
+            raise
+        raise SystemExit(1) from error  # told once
+    energy = energy_of_run(trainer, joules, gpu_joules(trainer.strategy.root_device))
     peak = peak_memory(str(trainer.strategy.root_device))
     adapter = load_final_weights(cfg, parts.model, parts.adapter, _best_weights(run_folder, cfg))
     if parts.trimmed is not None:
@@ -87,7 +90,7 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
         if trainer.is_global_zero:
             adapter.save(run_folder / "adapter")
         adapter.merge()
-    run = describe_run(cfg, parts, trainer.global_step, time.perf_counter() - started)
+    run = describe_run(cfg, parts, trainer.global_step, time.perf_counter() - started) | energy
     model_folder, metrics = run_folder / "model", None
     if trainer.is_global_zero:
         save_model(parts, run_folder, run)
@@ -101,12 +104,32 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
             )
             results.metrics["benchmark_options"] = benchmark_options(cfg.benchmark)
             metrics, found = results.write(run_folder), results.metrics
-            _log_final(trainer, found)
+            log_evaluation(trainer, run_folder, found)
         speed = next(c for c in trainer.callbacks if isinstance(c, Throughput)).medians()  # type: ignore[attr-defined]
-        text = summary(cfg, run, found, plan=plan, speed=speed, peak_memory=peak)
+        text = summary(
+            cfg, run, found, plan=plan, speed=speed, peak_memory=peak, sync_command=sync_command(trainer)
+        )
         (run_folder / "summary.md").write_text(text, encoding="utf-8")
-    _finish_loggers(trainer)
+    finish_loggers(trainer)
     return (model_folder if trainer.is_global_zero else None), metrics
+
+
+def _look_ahead_on_all_ranks(cfg: DictConfig, parts: Parts, trainer: pl.Trainer, run_folder: Path) -> str:
+    """Look ahead on rank 0; where it refuses, all ranks do, which would wait for it otherwise."""
+    plan, refusal = "", None
+    if trainer.is_global_zero:
+        try:
+            plan = _look_ahead(cfg, parts, trainer, run_folder)
+        except UserError as error:
+            refusal = str(error)
+    # Lightning starts its own processes later, when rank 0 has passed.
+    if trainer.world_size > 1 and trainer.strategy.launcher is None:
+        trainer.strategy.connect(parts.model)  # fsdp2 gives it the mesh of devices
+        trainer.strategy.setup_environment()
+        refusal = trainer.strategy.broadcast(refusal)
+    if refusal is not None:
+        raise UserError(refusal)
+    return plan
 
 
 def _look_ahead(cfg: DictConfig, parts: Parts, trainer: pl.Trainer, run_folder: Path) -> str:
@@ -178,19 +201,3 @@ def _best_weights(run_folder: Path, cfg: DictConfig) -> dict[str, torch.Tensor] 
         )
     state: dict[str, torch.Tensor] = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
     return state
-
-
-def _log_final(trainer: pl.Trainer, metrics: dict[str, Any]) -> None:
-    values = {
-        f"test/{setting}/{name}": value for setting in SETTINGS for name, value in metrics[setting].items()
-    }
-    values["test/rank_distance"] = metrics["language_bias"]["rank_distance"]
-    for each in trainer.loggers:
-        each.log_metrics({k: v for k, v in values.items() if v is not None}, step=trainer.global_step)
-
-
-def _finish_loggers(trainer: pl.Trainer) -> None:
-    for each in trainer.loggers:
-        each.finalize("success")
-        if hasattr(each, "experiment") and hasattr(each.experiment, "finish"):
-            each.experiment.finish()

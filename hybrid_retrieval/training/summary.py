@@ -28,6 +28,7 @@ def summary(
     plan: str,
     speed: Mapping[str, float],
     peak_memory: int,
+    sync_command: str = "",
 ) -> str:
     """summary.md: what was trained, how it scores, how fast it went, how to go on.
 
@@ -38,6 +39,7 @@ def summary(
         plan: `before.before`.
         speed: medians of `Throughput`; may be empty.
         peak_memory: bytes of this process, or on its GPU; 0 if not known.
+        sync_command: uploads to Weights & Biases what was logged offline; "" for nothing to upload.
     """
     lines = [
         f"# {run['strategy']}, seed {run['seed']}",
@@ -70,8 +72,8 @@ def summary(
         "- `train_metrics.csv` is the training log; `metrics.json` and `per_query.parquet` the evaluation.",
         "- `hybrid-retrieval compare <run folders>` sets runs side by side.",
     ]
-    if cfg.logger.wandb is not None and cfg.logger.wandb.mode == "offline":
-        lines.append("- `wandb sync wandb/offline-run-*` uploads the run to Weights & Biases.")
+    if sync_command:
+        lines.append(f"- `{sync_command}` uploads the run to Weights & Biases.")
     lines += ["", "## What was said before the first step", "", plan, "", "## Speed", ""]
     lines.append(" ".join([*_speed(speed), *_peak(peak_memory)]) or "Too few steps to measure.")
     return "\n".join(lines) + "\n"

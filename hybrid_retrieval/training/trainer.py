@@ -10,22 +10,23 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.launch import name_first_node
 from hybrid_retrieval.training.assemble import Parts
 from hybrid_retrieval.training.check_options import MONITORED
-from hybrid_retrieval.training.csv_logger import TrainMetricsCSV
 from hybrid_retrieval.training.finite_guard import FiniteGuard
 from hybrid_retrieval.training.fsdp2 import FSDP2, FSDP2Strategy
+from hybrid_retrieval.training.last_checkpoint import LAST_CHECKPOINT, AtomicCheckpointIO, LastCheckpoint
+from hybrid_retrieval.training.loggers import loggers_of
 from hybrid_retrieval.training.precision import training_precision, warn_of_emulation
+from hybrid_retrieval.training.preemption import Preemption
+from hybrid_retrieval.training.run_progress import RunProgress
 from hybrid_retrieval.training.statistics import BatchStatistics
 from hybrid_retrieval.training.step_seed import StepSeed
 from hybrid_retrieval.training.throughput import Throughput
 from hybrid_retrieval.training.time_estimate import TimeEstimate
-
-TRAIN_METRICS_FILE = "train_metrics.csv"
 
 
 def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validation: bool) -> pl.Trainer:
@@ -33,7 +34,7 @@ def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validat
 
     Args:
         cfg: `conf/train.yaml`.
-        run_folder: gets `checkpoints/`, `train_metrics.csv` and W&B's files.
+        run_folder: gets `checkpoints/` and the files of the loggers.
         parts: what is trained.
         has_validation: whether there is held-out data.
 
@@ -41,6 +42,7 @@ def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validat
         UserError: the options do not fit together or the machine.
     """
     _quiet()
+    name_first_node(os.environ)
     options: dict[str, Any] = OmegaConf.to_container(cfg.trainer)  # type: ignore[assignment]
     monitor, patience = options.pop("monitor"), options.pop("patience")
     every, interval = options.pop("checkpoint_every_n_steps"), options.pop("val_check_interval")
@@ -53,6 +55,7 @@ def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validat
         # Weights that are gathered in inference mode could not be trained afterwards.
         options |= {"strategy": FSDP2Strategy(), "inference_mode": False}
     validate = has_validation and interval is not None and interval <= options["max_steps"]
+    preemption = Preemption(resumes=bool(cfg.resume))
     callbacks: list[pl.Callback] = [
         BatchStatistics(parts.plan, 10 * options["log_every_n_steps"]),
         Throughput(10 * options["log_every_n_steps"]),
@@ -60,8 +63,14 @@ def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validat
         FiniteGuard(parts, run_folder),
         LearningRateMonitor(logging_interval="step"),
         StepSeed(cfg.seed),
-        *_checkpoints(cfg, run_folder, monitor, every),
+        RunProgress(run_folder, cfg.global_batch_size, monitor),
+        preemption,
+        *_best(run_folder, monitor),
     ]
+    if cfg.save_checkpoints:
+        last = run_folder / "checkpoints" / LAST_CHECKPOINT
+        every = every or options["max_steps"]
+        callbacks.append(LastCheckpoint(last, every, interval if validate else None, preemption))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=1 if sys.stdout.isatty() else 10))
     if monitor and not validate:
@@ -75,7 +84,8 @@ def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validat
         return pl.Trainer(
             **options,
             callbacks=callbacks,
-            logger=_loggers(cfg, run_folder),
+            plugins=[AtomicCheckpointIO()],
+            logger=loggers_of(cfg, run_folder, parts.train),
             default_root_dir=run_folder,
             enable_progress_bar=progress,
             enable_model_summary=False,
@@ -90,56 +100,19 @@ def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validat
         raise UserError(f"trainer: {error}") from error
 
 
-def _checkpoints(
-    cfg: DictConfig, run_folder: Path, monitor: str | None, every: int | None
-) -> list[ModelCheckpoint]:
-    folder = run_folder / "checkpoints"
-    made = []
-    if cfg.save_checkpoints:
-        # Always the same name: the newest state, to go on from.
-        made.append(
-            ModelCheckpoint(
-                folder,
-                filename="last",
-                every_n_train_steps=min(every or cfg.trainer.max_steps, cfg.trainer.max_steps),
-                save_on_train_epoch_end=False,
-                enable_version_counter=False,
-            )
+def _best(run_folder: Path, monitor: str | None) -> list[ModelCheckpoint]:
+    if not monitor:
+        return []
+    return [
+        ModelCheckpoint(
+            run_folder / "checkpoints",
+            filename="best",
+            monitor=monitor,
+            mode=MONITORED[monitor],
+            save_weights_only=True,
+            enable_version_counter=False,
         )
-    if monitor:
-        made.append(
-            ModelCheckpoint(
-                folder,
-                filename="best",
-                monitor=monitor,
-                mode=MONITORED[monitor],
-                save_weights_only=True,
-                enable_version_counter=False,
-            )
-        )
-    return made
-
-
-def _loggers(cfg: DictConfig, run_folder: Path) -> list[Logger]:
-    loggers: list[Logger] = [TrainMetricsCSV(run_folder / TRAIN_METRICS_FILE, resume=bool(cfg.resume))]
-    wandb = cfg.logger.wandb
-    if wandb is not None:
-        os.environ.setdefault("WANDB_SILENT", "true")
-        if wandb.mode not in ("offline", "online"):
-            raise UserError(f"logger.wandb.mode={wandb.mode} is unknown; known: offline, online.")
-        loggers.append(
-            WandbLogger(
-                project=wandb.project,
-                name=f"{cfg.sampler.name}-seed{cfg.seed}",
-                group=wandb.group,
-                job_type="train",
-                tags=[cfg.sampler.name, cfg.backbone.name, *wandb.tags],
-                config=OmegaConf.to_container(cfg),
-                save_dir=run_folder,
-                offline=wandb.mode == "offline",
-            )
-        )
-    return loggers
+    ]
 
 
 def _quiet() -> None:
@@ -156,5 +129,6 @@ def _quiet() -> None:
         ".*is not resumable.*",
         ".*`anonymous`.*",
         ".*anonymous.*",
+        ".*was called before the ``update`` method.*",  # no held-out triples, or none on this rank
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,1 @@
+"""Hydra plugins: thin classes over `hybrid_retrieval.sweeps`, as every Hydra start imports them."""

@@ -1,0 +1,62 @@
+"""The sweeper of `hybrid-retrieval train -m`: jobs with names, records and isolation from one another."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+@dataclass
+class JobSweeperConf:
+    """`hydra/sweeper=jobs`.
+
+    Attributes:
+        params: overrides of a sweep, such as `{seed: "1,2,3"}`; those of the command line win.
+        leave_one_out: whether each data set of `data` is left out in turn, besides a job with all.
+    """
+
+    _target_: str = "hydra_plugins.hybrid_retrieval_plugins.sweeper.JobSweeper"
+    params: dict[str, Any] | None = None
+    leave_one_out: bool = False
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="jobs", node=JobSweeperConf, provider="hybrid_retrieval"
+)
+
+
+class JobSweeper(BasicSweeper):
+    """Hands over to `hybrid_retrieval.sweeps.sweep`; the launcher is made there, once the folder is known."""
+
+    def __init__(self, params: dict[str, Any] | None = None, leave_one_out: bool = False) -> None:
+        super().__init__(max_batch_size=None, params=params)
+        self.leave_one_out = leave_one_out
+        self.task_function: TaskFunction | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what the jobs are started with."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run all jobs of the overrides `arguments`.
+
+        Raises:
+            UserError: the sweep cannot start.
+            SystemExit: jobs failed.
+        """
+        from hybrid_retrieval.sweeps.sweep import sweep  # noqa: PLC0415 (every Hydra start imports this file)
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.task_function is not None
+        sweep(
+            self.hydra_context,
+            self.task_function,
+            self.config,
+            {name: str(value) for name, value in self.params.items()},
+            arguments,
+            leave_one_out=self.leave_one_out,
+        )

@@ -10,12 +10,20 @@ VERBS = {
     "train": "train a dual encoder, save it and evaluate it; -m for several runs",
     "mine": "hard negatives for a data set with a model of yours, written as a data set to train on",
     "evaluate": "evaluate any model on a benchmark in the three settings",
+    "status": "how far the runs of a sweep are; --watch while they run",
     "compare": "one table and one page from many runs",
     "export": "a model for use elsewhere: half precision, a vocabulary trimmed to your texts",
 }
 
-OPTIONS = {"prepare": {"sample": "3"}, "train": {"rerun-failed": "true", "dry-run": "true"}}
+OPTIONS = {
+    "prepare": {"sample": "3"},
+    "train": {"rerun-failed": "true", "dry-run": "true"},
+    "status": {"watch": "3"},
+}
 """Options of the verbs' own: their names, and what they set where they are given no value."""
+
+TAKES_FOLDERS = ("status", "compare")
+"""Verbs whose plain arguments are run folders."""
 
 HELP = """Train and evaluate retrievers that work in every language at once.
 
@@ -55,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
         return refuse(
             f"there is no verb {verb!r}; the verbs are {', '.join(VERBS)}. Try: hybrid-retrieval --help"
         )
-    folders = [argument for argument in rest if _is_folder(argument)] if verb == "compare" else []
+    folders = [argument for argument in rest if _is_folder(argument)] if verb in TAKES_FOLDERS else []
     arguments = [_as_override(verb, argument) for argument in rest if argument not in folders]
     return run_verb(verb, _several(arguments) if verb == "evaluate" else arguments, folders)
 
@@ -81,5 +89,5 @@ def _several(arguments: list[str]) -> list[str]:
 
 
 def _is_folder(argument: str) -> bool:
-    """Whether an argument of `compare` is a run folder, whose name may look like an override."""
+    """Whether an argument is a run folder, whose name may look like an override."""
     return Path(argument).exists() or not ("=" in argument or argument.startswith(("-", "~", "+")))

@@ -78,7 +78,8 @@ def _block(experiment: Experiment) -> str:
 
 def _overrides(run: Run) -> list[str]:
     """The overrides of a run but its seed; made up from metrics.json where Hydra's record is missing."""
-    others = [o for o in run.overrides if not o.startswith("seed=") and not _WHERE_IT_RAN.match(o)]
+    own = ("seed=", "resume=")
+    others = [o for o in run.overrides if not o.startswith(own) and not _WHERE_IT_RAN.match(o)]
     if run.overrides or run.training is None:
         return others
     alpha = run.training.get("alpha")

@@ -59,7 +59,8 @@ def test_pre_empted_job_goes_on(cluster: Cluster, tmp_path: Path, whole: Path, p
     with cluster.sweeping(tmp_path, *LONG, f"launcher.partition={partition}") as sweep:
         wait_until(lambda: steps(tmp_path) > 50)
         node = cluster.jobs()[0][2]
-        cluster.run("sbatch", "--partition=high", "--exclusive", f"--nodelist={node}", "--wrap=sleep 2")
+        other = ("--partition=high", "--exclusive", f"--nodelist={node}", f"--output={tmp_path}/other.out")
+        cluster.run("sbatch", *other, "--wrap=sleep 2")
         wait_until(lambda: records(tmp_path)[0]["restarts"] == 1)
         out, _ = sweep.communicate(timeout=120)
 

@@ -11,7 +11,7 @@ from tests.own_data import own_data_overrides, write_own_data
 from tests.refusal import refused
 
 ALPHA_RANGE = "must lie in [0, 1]"
-# What the cache may hold before a row was read: locks, and the hashes of source files (kept once a file has rested).
+# What the cache may hold before a row was read: locks, and hashes of source files that have rested.
 MEMORY = {"locks", "file-hashes"}
 
 

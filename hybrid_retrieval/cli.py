@@ -12,6 +12,7 @@ VERBS = {
     "evaluate": "evaluate any model on a benchmark in the three settings",
     "status": "how far the runs of a sweep are; --watch while they run",
     "compare": "one table and one page from many runs",
+    "dashboard": "a workspace and a report of a sweep on Weights & Biases, or as JSON",
     "export": "a model for use elsewhere: half precision, a vocabulary trimmed to your texts",
 }
 
@@ -22,7 +23,7 @@ OPTIONS = {
 }
 """Options of the verbs' own: their names, and what they set where they are given no value."""
 
-TAKES_FOLDERS = ("status", "compare")
+TAKES_FOLDERS = ("status", "compare", "dashboard")
 """Verbs whose plain arguments are run folders."""
 
 HELP = """Train and evaluate retrievers that work in every language at once.
@@ -70,6 +71,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _as_override(verb: str, argument: str) -> str:
     """An option of a verb's own as the override that it stands for: `--sample=5` is `sample=5`."""
+    if verb == "dashboard" and argument.startswith("sweep="):  # `sweep` is a Hydra group
+        return f"group={argument.partition('=')[2]}"
     name, _, value = argument.removeprefix("--").partition("=")
     default = OPTIONS.get(verb, {}).get(name)
     if default is None or not argument.startswith("--"):

@@ -17,7 +17,7 @@ from hybrid_retrieval.data.progress import Progress, shown_progress
 from hybrid_retrieval.data.readers.base import IdSource
 from hybrid_retrieval.data.readers.registry import make_reader
 from hybrid_retrieval.data.sets import data_sets, get_by_hand
-from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.errors import UserError, naming
 
 logger = logging.getLogger(__name__)
 
@@ -79,22 +79,20 @@ def prepare_data(
                         f"data.validation_fraction={cfg.validation_fraction}: a prepared corpus has its "
                         "splits. Leave it at 0, or prepare again with it."
                     )
-                if cfg.get("sets") is None and settings.on:
-                    raise UserError(
-                        f"data.clean.{settings.on[0]}: a prepared corpus is used as it is. Leave it off, or "
-                        "prepare again with it."
-                    )
+                if settings.on:
+                    raise UserError(_as_it_is(settings.on[0], one.path, alone=cfg.get("sets") is None))
                 folders.append(source.folder(root, languages, complete=join == "complete", progress=progress))
                 continue
-            folder = prepare_corpus(
-                source,
-                root,
-                validation_fraction=float(cfg.validation_fraction),
-                languages=_there(source, languages) if isinstance(source, IdSource) else None,
-                needed=(languages or source.languages()) if join == "complete" else (),
-                cleaning=cleaning,
-                progress=progress,
-            )
+            with naming(one.path):
+                folder = prepare_corpus(
+                    source,
+                    root,
+                    validation_fraction=float(cfg.validation_fraction),
+                    languages=_there(source, languages) if isinstance(source, IdSource) else None,
+                    needed=(languages or source.languages()) if join == "complete" else (),
+                    cleaning=cleaning,
+                    progress=progress,
+                )
         except UserError as error:
             if not partial:
                 raise
@@ -105,6 +103,17 @@ def prepare_data(
     if problems:
         raise UserError(" ".join(problems))
     return folders
+
+
+def _as_it_is(switch: str, path: str | None, *, alone: bool) -> str:
+    """That a prepared corpus cannot be cleaned."""
+    what = "a prepared corpus is used as it is"
+    if alone:
+        return f"data.clean.{switch}: {what}. Leave it off, or prepare again with it."
+    return (
+        f"data.clean.{switch}: data.sets has {path}, and {what}. Leave the switch off; or prepare the other "
+        "sets by themselves, with data.clean, and name them in data.sets as {reader: prepared, path: ...}."
+    )
 
 
 def _there(source: IdSource, languages: Sequence[str] | None) -> Sequence[str] | None:

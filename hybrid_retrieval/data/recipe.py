@@ -4,11 +4,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hybrid_retrieval.data.cleaning.settings import Cleaning
 from hybrid_retrieval.data.file_hashes import HashFile
 from hybrid_retrieval.data.parallel import SCHEMA
 from hybrid_retrieval.data.readers.base import IdSource, Reader
+from hybrid_retrieval.data.readers.input_file import cannot_be_read
 from hybrid_retrieval.errors import UserError
 
 
@@ -77,11 +79,14 @@ def recipe_of(
             f"data.join=complete keeps the triples that all of data.languages have, but {source.name} has no "
             f"data in {', '.join(missing)}. Remove it from data.languages, or set data.join=any."
         )
-    content = (
-        source.fingerprint(codes, hash_file)
-        if isinstance(source, IdSource)
-        else source.fingerprint(hash_file)
-    )
+    try:
+        content = (
+            source.fingerprint(codes, hash_file)
+            if isinstance(source, IdSource)
+            else source.fingerprint(hash_file)
+        )
+    except OSError as error:
+        raise cannot_be_read(Path(str(error.filename or source.name)), error) from error
     needed = tuple(sorted(set(needed)))
     return Recipe(source.name, content, tuple(codes), float(validation_fraction), needed, cleaning)
 

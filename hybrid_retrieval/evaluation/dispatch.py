@@ -94,7 +94,7 @@ def _pool(job: Job, benchmark: Benchmark) -> Results | None:
     shift = None
     if (of := job.cfg.language_shift).data is not None:
         shift = estimate_language_shift(
-            open_data(of.data, job.cfg.paths.cache, of.split),
+            open_data(of.data, job.cfg.paths.cache, of.split, benchmarks=job.cfg.paths.benchmarks),
             job.embedder,
             pivot=of.pivot,
             pairs=of.pairs,

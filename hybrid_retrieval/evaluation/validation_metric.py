@@ -20,12 +20,13 @@ _NO_KEYS = np.empty((0, 3), dtype=np.int64)
 class ParallelRetrieval(Metric):
     """mAP in the three settings and rank distance over the queries and passages of a validation epoch.
 
-    Every query is ranked against every passage seen, on whichever process. Queries are told apart by (item
-    id, language), passages by (passage id, language): the repeats that a distributed sampler pads with
-    count once. Relevant are the passages with the query's passage id, in any language; a query without one
-    is left out. Equal scores are ordered by language, then passage id, descending. The result does not
-    depend on the order of updates or the number of processes, beyond the rounding of the embeddings
-    themselves.
+    Every query is ranked against every passage seen, on whichever process. Queries are told apart by (query
+    id, language), passages by (passage id, language): repeats, such as those that a distributed sampler pads
+    with or the several triples of one query, count once. Relevant are all positives of the query seen in any
+    language, each in whatever language has it, as for the loss (`losses.pair_ids.Answers`); a query without
+    one is left out. Rank distance is that between the translations of a positive, averaged over the query's
+    positives. Equal scores are ordered by language, then passage id, descending. The result does not depend
+    on the order of updates or the number of processes, beyond the rounding of the embeddings themselves.
 
     `compute` gives float32 scalars `map_monolingual`, `map_cross_lingual`, `map_multilingual` and
     `rank_distance`, NaN where nothing defines them (the cross-lingual setting of one language, any before
@@ -49,7 +50,14 @@ class ParallelRetrieval(Metric):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
     def update(
-        self, kind: Kind, embeddings: Tensor, item_ids: Tensor, passage_ids: Tensor, languages: Tensor
+        self,
+        kind: Kind,
+        embeddings: Tensor,
+        item_ids: Tensor,
+        passage_ids: Tensor,
+        languages: Tensor,
+        *,
+        query_ids: Tensor | None = None,
     ) -> None:
         """Add queries or passages.
 
@@ -59,8 +67,11 @@ class ParallelRetrieval(Metric):
             item_ids: int (n,), id of the triple.
             passage_ids: int (n,), id of the passage in every language.
             languages: int (n,), not negative: language of the embedded text.
+            query_ids: int (n,), the same for triples of one query with different positives, of passages any;
+                None where every triple has a query of its own.
         """
-        keys = torch.stack([item_ids, passage_ids, languages], dim=1).long()
+        query_ids = item_ids if query_ids is None else query_ids
+        keys = torch.stack([query_ids, passage_ids, languages], dim=1).long()
         if keys.shape != (len(embeddings), 3) or kind not in ("query", "passage"):
             raise ValueError(f"{kind}: {len(embeddings)} embeddings and ids of shape {tuple(item_ids.shape)}")
         getattr(self, f"{kind}_embeddings").append(embeddings.detach().float().flatten())
@@ -68,16 +79,17 @@ class ParallelRetrieval(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Rank and average over everything added since the last reset."""
-        query_embeddings, query_keys = _distinct(self.query_embeddings, self.query_keys, identity=0)
-        passage_embeddings, passage_keys = _distinct(self.passage_embeddings, self.passage_keys, identity=1)
-        by_id = np.argsort(passage_keys[:, 1], kind="stable")
-        ids = passage_keys[by_id, 1]
-        first, last = (np.searchsorted(ids, query_keys[:, 1], side=side) for side in ("left", "right"))
-        answered = last > first
+        query_keys, passage_keys = _keys(self.query_keys), _keys(self.passage_keys)
+        pairs = np.unique(query_keys[:, :2], axis=0)  # query, positive
+        query_embeddings, query_keys = _distinct(self.query_embeddings, query_keys, identity=0)
+        passage_embeddings, passage_keys = _distinct(self.passage_embeddings, passage_keys, identity=1)
+        of_query, positives = _matches(query_keys[:, 0], pairs[:, 0])
+        of_positive, relevant = _matches(pairs[positives, 1], passage_keys[:, 1])
+        of_query = of_query[of_positive]
+        answered, of_answered = np.unique(of_query, return_inverse=True)
         finite = np.isfinite(query_embeddings).all() and np.isfinite(passage_embeddings).all()
-        if not (finite and answered.any()):
+        if not (finite and len(answered)):
             return self._averages(np.full((1, 1), np.nan), np.nan, np.nan)
-        first, last = first[answered], last[answered]
         languages = int(max(query_keys[:, 2].max(), passage_keys[:, 2].max())) + 1
         ranking = rank_relevant(
             query_embeddings[answered],
@@ -85,11 +97,13 @@ class ParallelRetrieval(Metric):
             candidate_language=passage_keys[:, 2],
             languages=languages,
             tie_order=np.arange(len(passage_keys))[::-1].copy(),
-            relevant_offsets=np.concatenate([[0], np.cumsum(last - first)]),
-            relevant=by_id[np.concatenate([np.arange(*span) for span in zip(first, last, strict=True)])],
+            relevant_offsets=np.searchsorted(of_query, [*answered, len(query_keys)]),
+            relevant=relevant,
         )
         scores = QueryScores.of(ranking, query_keys[answered, 2])
-        distance = rank_distance(RelevantRanks.of(ranking.query, ranking.rank_in_pool, ranking.queries))
+        _, first, group = np.unique(of_positive, return_index=True, return_inverse=True)
+        distances = rank_distance(RelevantRanks.of(group, ranking.rank_in_pool, len(first)))
+        distance = _means(distances, of_answered[first], len(answered))
         return self._averages(
             scores.pairs("map"),
             mean(scores.by_query_language(scores.pool["map"])),
@@ -106,12 +120,31 @@ class ParallelRetrieval(Metric):
         return {key: torch.tensor(value, device=self.device).float() for key, value in averages.items()}
 
 
-def _distinct(
-    embeddings: list[Tensor], keys: list[Tensor], *, identity: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _keys(keys: list[Tensor]) -> np.ndarray:
+    """The keys of everything added, int64 (n, 3)."""
+    return dim_zero_cat(keys).cpu().view(torch.int64).reshape(-1, 3).numpy() if len(keys) else _NO_KEYS
+
+
+def _distinct(embeddings: list[Tensor], keys: np.ndarray, *, identity: int) -> tuple[np.ndarray, np.ndarray]:
     """Keep one row for each (language, keys[:, identity]), sorted by them."""
-    all_keys = dim_zero_cat(keys).cpu().view(torch.int64).reshape(-1, 3).numpy() if len(keys) else _NO_KEYS
-    if not len(all_keys):
-        return np.empty((0, 1), dtype=np.float32), all_keys
-    _, rows = np.unique(all_keys[:, [2, identity]], axis=0, return_index=True)
-    return dim_zero_cat(embeddings).cpu().reshape(len(all_keys), -1).numpy()[rows], all_keys[rows]
+    if not len(keys):
+        return np.empty((0, 1), dtype=np.float32), keys
+    _, rows = np.unique(keys[:, [2, identity]], axis=0, return_index=True)
+    return dim_zero_cat(embeddings).cpu().reshape(len(keys), -1).numpy()[rows], keys[rows]
+
+
+def _matches(values: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of all pairs of equal entries, in the order of `values`, then of `among`; int64 each."""
+    order = np.argsort(among, kind="stable")
+    first, last = (np.searchsorted(among, values, side=side, sorter=order) for side in ("left", "right"))
+    counts = last - first
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(np.arange(len(values)), counts), order[np.repeat(first, counts) + within]
+
+
+def _means(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
+    """Mean of the values of each group that are not NaN, float64 (count,); NaN where there are none."""
+    known = ~np.isnan(values)
+    sums = np.bincount(groups[known], values[known], minlength=count)
+    sizes = np.bincount(groups[known], minlength=count)
+    return np.where(sizes > 0, sums / np.maximum(sizes, 1), np.nan)

@@ -96,6 +96,15 @@ def test_several_folders_and_other_readers(corpus: Path, tmp_path: Path) -> None
         ),
         ({"options": {"title": True}}, r"data=prepared has no option data\.options\.title"),
         ({"validation_fraction": 0.1}, r"validation_fraction=0\.1: a prepared corpus has its splits"),
+        ({"clean": {"same_text": True}}, r"data\.clean\.same_text: a prepared corpus is used as it is"),
+        (
+            {
+                "path": "{root}/shared/corpora",
+                "sets": [{"reader": "prepared", "path": "small-0123456789abcdef"}],
+                "clean": {"exact_duplicates": True},
+            },
+            r"data\.clean\.exact_duplicates: data\.sets has .*small-0123456789abcdef, and a prepared corpus",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(

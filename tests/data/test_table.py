@@ -1,74 +1,38 @@
 """Tables of the user's own and of the hub: data=parquet, data=csv, data=hub."""
 
 import csv
-import gzip
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_retrieval.data.build import build_corpus
 from hybrid_retrieval.data.parallel import ParallelCorpus
-from hybrid_retrieval.data.readers.base import Reader, Row
+from hybrid_retrieval.data.readers.base import Row
 from hybrid_retrieval.data.readers.registry import make_reader
-from hybrid_retrieval.data.readers.table_files import download_patterns
 from hybrid_retrieval.errors import UserError
-
-Records = Sequence[Mapping[str, Any]]
-COLUMNS = {"id": "qid", "question": "q", "passage": "answer"}
-
-
-def write_csv(path: Path, records: Records, delimiter: str = ",") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (gzip.open if path.suffix == ".gz" else open)(path, "wt", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(records[0]), delimiter=delimiter)
-        writer.writeheader()
-        writer.writerows(records)
-
-
-def write_parquet(path: Path, records: Records) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(list(records)), path, row_group_size=2)
-
-
-def write_jsonl(path: Path, records: Records) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), "utf-8")
-
-
-WRITERS: dict[str, tuple[str, Callable[[Path, Records], None]]] = {
-    "csv": ("csv", write_csv),
-    "csv.gz": ("csv", write_csv),
-    "parquet": ("parquet", write_parquet),
-    "jsonl": ("hub", write_jsonl),
-}
-
-
-def rows_of(reader: Reader) -> dict[str, list[Row]]:
-    return {language: list(reader.rows(language)) for language in reader.languages()}
-
-
-EXPECTED = {
-    "de": [Row("1", "Wo?", "Hier,\nda.", "1"), Row("3", "Wann?", "Nie", "3")],
-    "en": [Row("1", "Where?", "Here", "1"), Row("2", "Who?", "She", "2"), Row("3", "When?", "Never", "3")],
-}
+from tests.data.tables import (
+    COLUMNS,
+    EXPECTED,
+    WRITERS,
+    Records,
+    records,
+    refused,
+    rows_of,
+    write_csv,
+    write_jsonl,
+    write_parquet,
+)
 
 
 @pytest.fixture(params=WRITERS)
 def written(request: pytest.FixtureRequest) -> tuple[str, str, Callable[[Path, Records], None]]:
     return request.param, *WRITERS[request.param]
-
-
-def records(language: str) -> list[dict[str, str]]:
-    return [{"qid": row.id, "q": row.question, "answer": row.passage} for row in EXPECTED[language]]
 
 
 def test_one_file_a_language(tmp_path: Path, written: tuple[str, str, Any]) -> None:
@@ -298,182 +262,3 @@ def test_fingerprint_depends_on_content_and_options(tmp_path: Path) -> None:
     assert make_reader("csv", str(tmp_path), None, columns=other).fingerprint() != first
     write_csv(tmp_path / "en.csv", records("en")[:2])
     assert make_reader("csv", str(tmp_path), None, columns=COLUMNS).fingerprint() != first
-
-
-def refused(match: str, name: str, path: Path, **options: Any) -> None:
-    with pytest.raises(UserError, match=match) as stopped:
-        rows_of(make_reader(name, str(path), None, **{"columns": COLUMNS, **options}))
-    assert "\n" not in str(stopped.value)
-
-
-CSV = "qid,q,answer\n1,a,b\n"
-BAD_CSV = {
-    "empty": ("qid,q,answer\n1,a,b\n2,,c\n", r"en\.csv:3: 'q' is empty"),
-    "few fields": (CSV + "2,b\n", r"en\.csv:3: 2 fields, but there are 3 columns \(qid, q, answer\)"),
-    "open quote": (CSV + '2,"b,c\n3,d,e\n', r"en\.csv:3: the row that starts here is not well quoted"),
-    "after a long row": (CSV + '2,"b\n\nb",c\n,a,b\n', r"en\.csv:6: an id in 'qid' is empty"),
-    "no column": ("id,q,answer\n1,a,b\n", r"en\.csv: no column 'qid'; it has 'id', 'q', 'answer'"),
-    "twice": ("q,q,answer\n1,a,b\n", r"en\.csv:1: the header names the column 'q' twice"),
-}
-
-
-@pytest.mark.parametrize(("content", "match"), BAD_CSV.values(), ids=BAD_CSV.keys())
-def test_a_bad_row_of_csv_is_named(tmp_path: Path, content: str, match: str) -> None:
-    (tmp_path / "en.csv").write_text(content)
-    refused(match, "csv", tmp_path)
-
-
-def test_a_bad_row_of_parquet_is_named(tmp_path: Path) -> None:
-    bad: list[dict[str, Any]] = [*records("en"), {"qid": "4", "q": None, "answer": "x"}]
-    write_parquet(tmp_path / "en.parquet", bad)
-    refused(r"en\.parquet: row 4 \(row group 1\): 'q' must be a string, not null", "parquet", tmp_path)
-    write_parquet(tmp_path / "en.parquet", [{"qid": 1.5, "q": "a", "answer": "b"}])
-    refused(r"row 1 .*an id in 'qid' must be a string or an integer, not a number", "parquet", tmp_path)
-    refused(r"no column 'nope'; it has 'qid'", "parquet", tmp_path, columns={**COLUMNS, "split": "nope"})
-    whole = (tmp_path / "en.parquet").read_bytes()
-    (tmp_path / "en.parquet").write_bytes(whole[:-20])
-    refused(r"en\.parquet: not a whole Parquet file", "parquet", tmp_path)
-
-
-def test_contradictions_name_both_places(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "en.parquet", [*records("en"), records("en")[0]])
-    reader = make_reader("parquet", str(tmp_path), None, columns=COLUMNS)
-    with pytest.raises(UserError, match=r"en\.parquet: row 1 .*, .*row 4 .*: the id '1' occurs twice in en"):
-        build_corpus(reader, tmp_path / "corpus")
-
-
-def test_a_pointer_is_not_the_file(tmp_path: Path) -> None:
-    (tmp_path / "en.parquet").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
-    refused(r"en\.parquet: a pointer of Git LFS.*git lfs pull", "parquet", tmp_path)
-
-
-def test_tsv_with_quotes_is_asked_for(tmp_path: Path) -> None:
-    write_csv(tmp_path / "en.tsv", [{"qid": "1", "q": "a\tb", "answer": "c"}], delimiter="\t")
-    refused(r"en\.tsv:2: 4 fields, .*data\.options\.quotes=true", "csv", tmp_path)
-    reader = make_reader("csv", str(tmp_path), None, columns=COLUMNS, quotes=True)
-    assert [row.question for row in reader.rows("en")] == ["a\tb"]
-
-
-MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
-    "no language": ({"columns": COLUMNS}, r"table\.csv: its name does not say its language"),
-    "unknown field": (
-        {"columns": {"text": "q"}},
-        r"data\.options\.columns\.text is unknown; known: question",
-    ),
-    "half wide": (
-        {"columns": {**COLUMNS, "question": "q_{language}"}},
-        r"columns\.passage lacks \{language\}",
-    ),
-    "no wide column": (
-        {"columns": {**COLUMNS, "question": "q_{language}", "passage": "p_{language}"}},
-        r"no language found: 'q_\{language\}' is the name of no column",
-    ),
-    "two ways": (
-        {"columns": {**COLUMNS, "language": "q"}, "language": "en"},
-        r"both say what the language is",
-    ),
-    "no code": (
-        {"columns": {**COLUMNS, "language": "q"}},
-        r"table\.csv:2: 'a' is not the code of a language",
-    ),
-    "no id": ({"columns": {**COLUMNS, "language": "q", "id": None}}, r"the languages are joined on it"),
-    "pattern": (
-        {"files": "{language}/*.csv"},
-        r"no file matches data\.options\.files.*Its files: table\.csv",
-    ),
-    "split": ({"files": {"dev2": "*.csv"}}, r"'dev2' is not a split"),
-    "quotes": ({"quotes": "yes", "language": "en"}, r"quotes must be true, false or null"),
-    "code": (
-        {"columns": {**COLUMNS, "language": "q"}, "language_codes": {"a": "English"}},
-        r"language_codes: 'English' is not a language code",
-    ),
-}
-
-
-@pytest.mark.parametrize(("options", "match"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_mistakes_in_the_options_are_named(tmp_path: Path, options: dict[str, Any], match: str) -> None:
-    (tmp_path / "table.csv").write_text(CSV)
-    refused(match, "csv", tmp_path, **options)
-
-
-def test_wanted_languages(tmp_path: Path) -> None:
-    write_csv(tmp_path / "en.csv", records("en"))
-    with pytest.raises(UserError, match=r"has no data in fr: it has en\."):
-        make_reader("csv", str(tmp_path), ["fr"], columns=COLUMNS).languages()
-
-
-def test_a_path_that_is_not_there(tmp_path: Path) -> None:
-    refused("does not exist. Name a folder of CSV or TSV files", "csv", tmp_path / "none")
-    refused("does not exist. Name a folder with .*, or a data set of the hub", "hub", tmp_path / "none")
-    with pytest.raises(UserError, match=r"data=parquet needs data\.path"):
-        make_reader("parquet", None, None, columns=COLUMNS)
-
-
-def test_what_is_downloaded() -> None:
-    assert download_patterns(("csv",), None) == ["*.csv", "*.csv.gz"]
-    files = {"train": ["{language}/**/train-*.parquet"], "dev": "dev.parquet"}
-    assert download_patterns(("csv",), files) == ["*/*train-*.parquet", "dev.parquet"]
-    assert download_patterns(("csv",), files, ["zh", "en"], {"zh_cn": "zh", "zh_tw": "zh-hant"}) == [
-        "zh_cn/*train-*.parquet",
-        "en/*train-*.parquet",
-        "dev.parquet",
-    ]
-
-
-class Siblings:
-    """Enough of what the hub says of a repository."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.sha = "c" * 40
-        self.siblings = [type("Sibling", (), {"rfilename": name}) for name in names]
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository owner/name of the hub, and an empty cache."""
-    monkeypatch.setenv("HYBRID_RETRIEVAL_CACHE", str(tmp_path / "cache"))
-    repository = tmp_path / "snapshot"
-    for language in EXPECTED:
-        write_jsonl(repository / "data" / f"{language}.jsonl", records(language))
-    (repository / "README.md").write_text("#")
-    asked: list[Any] = []
-
-    def info(_api: object, hub_id: str, *, revision: str | None, timeout: float) -> Siblings:
-        asked.append((hub_id, revision))
-        names = [path.relative_to(repository).as_posix() for path in repository.rglob("*") if path.is_file()]
-        return Siblings(names)
-
-    def download(hub_id: str, *, repo_type: str, revision: str, allow_patterns: list[str], **_: Any) -> str:
-        assert (hub_id, repo_type, revision) == ("owner/name", "dataset", "c" * 40)
-        assert sorted(allow_patterns) == ["data/de.jsonl", "data/en.jsonl"]
-        return str(repository)
-
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", info)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    return repository
-
-
-def test_a_data_set_of_the_hub_is_downloaded_once(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = make_reader("hub", "owner/name", None, columns=COLUMNS, revision="v1")
-    assert (reader.name, rows_of(reader)) == ("name", EXPECTED)
-
-    def unreachable(*_: object, **__: object) -> None:
-        raise ConnectionError("no route")
-
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", unreachable)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    again = make_reader("hub", "owner/name", None, columns=COLUMNS, revision="v1")
-    assert (again.fingerprint(), rows_of(again)) == (reader.fingerprint(), EXPECTED)
-    (hub / "data" / "en.jsonl").write_text("")
-    with pytest.raises(
-        UserError, match=r"data set hub cannot be reached .no route.*name their folder in data\.path"
-    ):
-        make_reader("hub", "owner/name", None, columns=COLUMNS, revision="v1")
-
-
-@pytest.mark.usefixtures("hub")
-def test_a_data_set_without_the_wanted_files() -> None:
-    with pytest.raises(
-        UserError, match=r"owner/name on the hub has no file x/\*\.parquet; its files are README"
-    ):
-        make_reader("hub", "owner/name", None, columns=COLUMNS, files="x/*.parquet")

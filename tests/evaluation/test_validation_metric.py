@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytrec_eval
 import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
@@ -90,6 +91,79 @@ def test_items_that_share_a_passage_share_one_candidate() -> None:
     metric.update("query", torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), items_, shared, language)
     metric.update("passage", torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5]]), items_, shared, language)
     assert values(metric)["map_monolingual"] == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
+
+
+# Query, positive, and the languages that have the question and its passage.
+TRIPLES = [
+    (0, 10, (0, 1, 2)),
+    (0, 11, (0, 1)),
+    (0, 12, (2,)),
+    (1, 11, (0, 1, 2)),  # of two queries
+    (2, 13, (0,)),
+    (2, 14, (1, 2)),  # another passage in other languages
+    (3, 15, (0, 1, 2)),
+]
+
+
+def by_pytrec_eval(queries: np.ndarray, passages: np.ndarray) -> dict[str, float]:
+    """Each query of a language once, all its positives relevant; queries (4, 3, d), passages (6, 3, d)."""
+    asked = {(query, language) for query, _, languages in TRIPLES for language in languages}
+    there = sorted((language, passage) for _, passage, languages in TRIPLES for language in languages)
+    of_query = {query: {p for q, p, _ in TRIPLES if q == query} for query in range(4)}
+    # Equal scores: document id, descending; ours is the language, then the passage, descending.
+    pools: list[set[int]] = [{0}, {1}, {2}, {0, 1, 2}]
+    averages: dict[tuple[int, int], list[float]] = {}
+    distances: dict[int, list[float]] = {}
+    for pool_number, pool in enumerate(pools):
+        run: dict[str, dict[str, float]] = {}
+        qrels: dict[str, dict[str, int]] = {}
+        for query, language in asked:
+            names = {f"{code}-{passage}": (code, passage) for code, passage in there if code in pool}
+            relevant = {name: 1 for name, (_, passage) in names.items() if passage in of_query[query]}
+            if relevant:
+                run[f"{query} {language}"] = {
+                    name: float(queries[query, language] @ passages[passage - 10, code])
+                    for name, (code, passage) in names.items()
+                }
+                qrels[f"{query} {language}"] = relevant
+        for name, found in pytrec_eval.RelevanceEvaluator(qrels, {"map"}).evaluate(run).items():
+            averages.setdefault((int(name.split()[1]), pool_number), []).append(found["map"])
+    for query, language in asked:
+        scores = {
+            (code, p): float(queries[query, language] @ passages[p - 10, code]) for code, p in set(there)
+        }
+        order = sorted(scores, key=lambda key: (-scores[key], -key[0], -key[1]))
+        ranks = [
+            [order.index((code, p)) for code, other in set(there) if other == p] for p in of_query[query]
+        ]
+        spans = [max(of) - min(of) for of in ranks if len(of) > 1]
+        if spans:
+            distances.setdefault(language, []).append(float(np.mean(spans)))
+    means = {key: float(np.mean(values)) for key, values in averages.items()}
+    return {
+        "map_monolingual": float(np.mean([means[x, x] for x in range(3)])),
+        "map_cross_lingual": float(np.mean([means[x, y] for x in range(3) for y in range(3) if x != y])),
+        "map_multilingual": float(np.mean([means[x, 3] for x in range(3)])),
+        "rank_distance": float(np.mean([np.mean(of) for of in distances.values()])),
+    }
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_all_positives_of_a_query_count_as_pytrec_eval_counts_them(seed: int) -> None:
+    queries, passages = exact_embeddings(seed, 12).reshape(4, 3, 4), exact_embeddings(seed + 9, 18)
+    passages = passages.reshape(6, 3, 4)
+    rows = [
+        (item, query, passage, language)
+        for item, (query, passage, languages) in enumerate(TRIPLES)
+        for language in languages
+    ]
+    metric = ParallelRetrieval()
+    for kind in ("query", "passage"):
+        for item, query, passage, language in np.random.default_rng(seed).permutation(rows).tolist():
+            embedding = queries[query, language] if kind == "query" else passages[passage - 10, language]
+            keys = (torch.tensor([number]) for number in (item, passage, language))
+            metric.update(kind, torch.tensor(embedding)[None], *keys, query_ids=torch.tensor([query]))
+    assert values(metric) == pytest.approx(by_pytrec_eval(queries, passages), rel=1e-6)
 
 
 def test_a_diverged_model_does_not_look_good() -> None:

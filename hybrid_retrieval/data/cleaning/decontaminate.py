@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from hybrid_retrieval.data.cleaning.gram_table import MOST, GramTable, TextGrams
 from hybrid_retrieval.data.cleaning.grams import gram_length, spaceless, text_grams, units_of, words_of
+from hybrid_retrieval.data.cleaning.settings import SHOWN_CHARACTERS
 from hybrid_retrieval.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ class Match(NamedTuple):
         id: of the benchmark's text.
         gram: the first n-gram that both have, normalised.
         shared: how many n-grams of the training text lead to this text.
+        text: of the benchmark; of a long one little more than `SHOWN_CHARACTERS`.
     """
 
     benchmark: str
     id: str
     gram: str
     shared: int
+    text: str
 
 
 class _Grams(NamedTuple):
@@ -163,7 +166,7 @@ class Decontamination:
             Nothing for a text that is not contaminated.
         """
         in_benchmark = self.found_in([text], language)[0]
-        table, ids = self._table
+        table, texts = self._table
         matches: dict[tuple[int, int], Match] = {}
         seen: set[int] = set()
         for characters, n, _ in self._grams(language, quotes=True):
@@ -177,9 +180,10 @@ class Decontamination:
                 for benchmark in np.flatnonzero(in_benchmark & (table.need[row] > 0)).tolist():
                     key = (benchmark, int(table.text[row, benchmark]))
                     words = ("" if characters else " ").join(units[place : place + n])
-                    known = matches.get(
-                        key, Match(self.benchmarks[benchmark], ids[benchmark][key[1]], words, 0)
-                    )
+                    known = matches.get(key)
+                    if known is None:
+                        name, of_benchmark = texts[benchmark][key[1]]
+                        known = Match(self.benchmarks[benchmark], name, words, 0, of_benchmark)
                     matches[key] = known._replace(shared=known.shared + 1)
         return sorted(matches.values(), key=lambda match: -match.shared)
 
@@ -192,9 +196,9 @@ class Decontamination:
             yield _Grams(False, self._words, self._shared)
 
     @cached_property
-    def _table(self) -> tuple[GramTable, list[list[str]]]:
-        """The grams of the benchmarks, and the ids of their texts."""
-        grams, ids = [], []
+    def _table(self) -> tuple[GramTable, list[list[tuple[str, str]]]]:
+        """The grams of the benchmarks, and the ids and beginnings of their texts."""
+        grams, known = [], []
         for source in self._sources:
             texts = list(source.texts())
             of_benchmark = []
@@ -206,5 +210,5 @@ class Decontamination:
                     rows = np.array(numbers, dtype=np.int32)
                     of_benchmark.append(TextGrams.of(of_language, shared, rows))
             grams.append(TextGrams.joined(of_benchmark))
-            ids.append([text.id for text in texts])
-        return GramTable.of(grams), ids
+            known.append([(text.id, text.text[: SHOWN_CHARACTERS + 1]) for text in texts])
+        return GramTable.of(grams), known

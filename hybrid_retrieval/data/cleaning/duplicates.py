@@ -1,6 +1,7 @@
 """Rows whose question and passage are those of an earlier row of their language."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +12,26 @@ Rows = tuple[IntArray, IntArray, IntArray, IntArray]
 """Triple, query and passage of each row, and its place in the order, int64 (rows,) each."""
 
 
-def exact_duplicates(rows: Callable[[], Iterator[Rows]], queries: Hashes, passages: Hashes) -> IntArray:
-    """The triples whose row repeats an earlier one.
+class Repeating(NamedTuple):
+    """Rows that repeat an earlier one.
+
+    Attributes:
+        triple: int64 (n,), ascending.
+        query: int64 (n,).
+        passage: int64 (n,).
+        of_query: int64 (n,), the query of the first row with these texts, which stays.
+        of_passage: int64 (n,), its passage.
+    """
+
+    triple: IntArray
+    query: IntArray
+    passage: IntArray
+    of_query: IntArray
+    of_passage: IntArray
+
+
+def exact_duplicates(rows: Callable[[], Iterator[Rows]], queries: Hashes, passages: Hashes) -> Repeating:
+    """The rows that repeat an earlier one.
 
     Triples of one query id and one passage id, which differ in their hard negatives, are one pair and do not
     repeat each other; if another pair repeats theirs, all of it is found.
@@ -21,9 +40,6 @@ def exact_duplicates(rows: Callable[[], Iterator[Rows]], queries: Hashes, passag
         rows: gives the rows of a language, in parts.
         queries: uint64 (queries,), hash of each question.
         passages: uint64 (passages,), hash of each passage.
-
-    Returns:
-        int64, triples.
     """
     query_text, query_shared = _numbered(queries)
     passage_text, passage_shared = _numbered(passages)
@@ -40,8 +56,14 @@ def exact_duplicates(rows: Callable[[], Iterator[Rows]], queries: Hashes, passag
     texts, pair, triple = texts[order], pair[order], triple[order]
     new = np.ones(len(texts), dtype=np.bool_)
     new[1:] = texts[1:] != texts[:-1]
-    first = np.flatnonzero(new)[np.cumsum(new) - 1]
-    return np.asarray(triple[pair != pair[first]])
+    first = pair[np.flatnonzero(new)[np.cumsum(new) - 1]]
+    repeating = np.flatnonzero(pair != first)
+    repeating = repeating[np.argsort(triple[repeating])]
+    return Repeating(
+        triple[repeating],
+        *np.divmod(pair[repeating], len(passages)),
+        *np.divmod(first[repeating], len(passages)),
+    )
 
 
 def _numbered(hashes: Hashes) -> tuple[IntArray, BoolArray]:

@@ -16,6 +16,7 @@ import numpy as np
 from hybrid_retrieval.compiled import compiled_anew
 from hybrid_retrieval.data.cleaning.grams import mixed
 from hybrid_retrieval.data.cleaning.shingles import jaccard, shingles
+from hybrid_retrieval.data.joined_triples import small_int
 from hybrid_retrieval.data.mapped_texts import BATCH_ROWS
 from hybrid_retrieval.sampling.triples import BoolArray, IntArray
 
@@ -39,11 +40,11 @@ def near_duplicates(
     threshold: float,
     folder: Path,
     language: str,
-) -> BoolArray:
-    """Which texts repeat an earlier one.
+) -> IntArray:
+    """Which texts repeat an earlier one, and which.
 
-    Memory holds, besides a batch, one column of hashes, and about 8 bytes a band for each text that shares a
-    band with another; the hashes, and the shingles of these texts, lie in files.
+    Memory holds, besides a batch, about 30 bytes a text, and 8 bytes a band for each text that shares a band
+    with another; the hashes, and the shingles of these texts, lie in files.
 
     Args:
         batch: gives the texts at some positions in the order, int64.
@@ -53,12 +54,12 @@ def near_duplicates(
         language: ISO 639-1 code of the texts.
 
     Returns:
-        Bool (count,).
+        int64 (count,), the position of an earlier text that stays and that each repeats, -1 for none.
     """
     bands, rows = banding(threshold)
-    repeated = np.zeros(count, dtype=np.bool_)
+    repeats = np.full(count, -1, dtype=np.int64)
     if count < 2:
-        return repeated
+        return repeats
     hashes, kept = folder / "bands.bin", folder / "shingles.bin"
     try:
         columns = np.memmap(hashes, dtype=np.uint32, mode="w+", shape=(bands, count))
@@ -72,11 +73,14 @@ def near_duplicates(
         if len(compared):
             offsets = _write_shingles(batch, compared, language, kept)
             values = np.memmap(kept, dtype=np.uint64, mode="r")
-            repeated[compared] = _greedy(buckets, numbered, values, offsets, float(threshold))
+            entries = small_int(buckets.size)
+            lists = np.full(numbered, -1, dtype=entries), np.empty(buckets.size, dtype=entries)
+            of = _greedy(buckets, *lists, values, offsets, float(threshold))
+            repeats[compared] = np.where(of < 0, -1, compared[of])
     finally:
         for path in (hashes, kept):
             path.unlink(missing_ok=True)
-    return repeated
+    return repeats
 
 
 def _batches(positions: IntArray) -> Iterator[IntArray]:
@@ -150,36 +154,40 @@ def _band_hashes(
 
 
 @compiled_anew
-def _greedy(
-    buckets: np.ndarray, numbered: int, values: np.ndarray, offsets: np.ndarray, threshold: float
+def _greedy(  # noqa: PLR0917 - Numba takes no keywords quickly
+    buckets: np.ndarray,
+    head: np.ndarray,  # of the list of a bucket's texts that stay
+    following: np.ndarray,
+    values: np.ndarray,
+    offsets: np.ndarray,
+    threshold: float,
 ) -> np.ndarray:
     texts, bands = buckets.shape
-    repeated = np.zeros(texts, dtype=np.bool_)
-    head = np.full(numbered, -1, dtype=np.int64)  # of the list of a bucket's texts that stay
-    following = np.empty(texts * bands, dtype=np.int64)
+    repeats = np.full(texts, -1, dtype=np.int64)
     last_compared = np.full(texts, -1, dtype=np.int64)
     for text in range(texts):
         start, stop = offsets[text], offsets[text + 1]
         if start == stop:
             continue
         for band in range(bands):
-            entry = head[buckets[text, band]] if buckets[text, band] >= 0 else -1
-            while entry >= 0 and not repeated[text]:
+            entry = np.int64(head[buckets[text, band]]) if buckets[text, band] >= 0 else np.int64(-1)
+            while entry >= 0 and repeats[text] < 0:
                 other = entry // bands
                 if last_compared[other] != text:
                     last_compared[other] = text
                     first, end = offsets[other], offsets[other + 1]
                     fewer, more = min(stop - start, end - first), max(stop - start, end - first)
-                    if fewer >= threshold * more - 1e-9:
-                        repeated[text] = jaccard(values, start, stop, first, end) >= threshold
-                entry = following[entry]
-            if repeated[text]:
+                    close = fewer >= threshold * more - 1e-9
+                    if close and jaccard(values, start, stop, first, end) >= threshold:
+                        repeats[text] = other
+                entry = np.int64(following[entry])
+            if repeats[text] >= 0:
                 break
-        if repeated[text]:
+        if repeats[text] >= 0:
             continue
         for band in range(bands):
             bucket = buckets[text, band]
             if bucket >= 0:
                 following[text * bands + band] = head[bucket]
                 head[bucket] = text * bands + band
-    return repeated
+    return repeats

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hybrid_retrieval.data.cleaning.duplicates import Rows, exact_duplicates
 from hybrid_retrieval.data.cleaning.settings import SWITCHES
 from hybrid_retrieval.data.cleaning.texts import LONG, SHORT, Measured
-from hybrid_retrieval.data.joined_triples import TripleFiles
+from hybrid_retrieval.data.joined_triples import TripleFiles, small_int
 from hybrid_retrieval.data.mapped_texts import MappedTexts
 from hybrid_retrieval.sampling.triples import BoolArray, IntArray
 
@@ -53,6 +53,22 @@ class Part:
         return self.has_query & self.has_passage
 
 
+class RemovedRow(NamedTuple):
+    """A row that was removed, by its numbers.
+
+    Attributes:
+        query: of the row.
+        passage: of the row.
+        of_query: the query of the row that it repeats, -1 where it repeats none or only a passage.
+        of_passage: the passage that it repeats, -1 where it repeats none.
+    """
+
+    query: int
+    passage: int
+    of_query: int = -1
+    of_passage: int = -1
+
+
 class LanguageRows:
     """The rows of a language, and which switch removed which.
 
@@ -65,6 +81,8 @@ class LanguageRows:
 
     Attributes:
         removed: uint8 (triples,), 0 or the code of a switch.
+        examples: of each switch the first rows that it removed, at most `EXAMPLES`, of different questions
+            and different passages. Those of `decontaminate` have a contaminated text in this language.
     """
 
     def __init__(
@@ -80,6 +98,7 @@ class LanguageRows:
         self._measured = measured
         self._there = {kind: texts.there for kind, texts in measured.items()}
         self.removed = np.zeros(len(triples), dtype=np.uint8)
+        self.examples: dict[str, list[RemovedRow]] = {switch: [] for switch in SWITCHES}
 
     def parts(self) -> Iterator[Part]:
         """All triples of the corpus, in parts."""
@@ -103,9 +122,24 @@ class LanguageRows:
             left = part.rows & (self.removed[part.triple] == 0)
             yield part.triple[left], part.query[left], part.passage[left], part.place[left]
 
-    def remove(self, switch: str, triples: IntArray) -> None:
-        """Remove rows, unless they are removed already."""
-        self.removed[triples[self.removed[triples] == 0]] = _CODE[switch]
+    def _remove(self, switch: str, part: Part, which: BoolArray, shown: BoolArray) -> None:
+        """Remove rows of a part, unless they are removed already; examples are among those shown."""
+        new = which & (self.removed[part.triple] == 0)
+        self.removed[part.triple[new]] = _CODE[switch]
+        self._show(switch, part.query[new & shown], part.passage[new & shown])
+
+    def _show(self, switch: str, *columns: IntArray) -> None:
+        """Take examples from removed rows, in their order; the columns are those of `RemovedRow`."""
+        examples = self.examples[switch]
+        if len(examples) == EXAMPLES:
+            return
+        rows = np.sort(np.unique(columns[0], return_index=True)[1])
+        rows = rows[np.sort(np.unique(columns[1][rows], return_index=True)[1])]
+        for row in rows[: 3 * EXAMPLES].tolist():  # at most 2 * EXAMPLES have something that is shown already
+            one = RemovedRow(*(int(column[row]) for column in columns))
+            known = any(one.query == other.query or one.passage == other.passage for other in examples)
+            if not known and len(examples) < EXAMPLES:
+                examples.append(one)
 
     def remove_by_texts(self, contaminated: dict[str, BoolArray], copies: BoolArray) -> None:
         """Remove what texts are reason enough for, also where the language has one of the two texts alone.
@@ -119,15 +153,19 @@ class LanguageRows:
             has = {"queries": part.has_query, "passages": part.has_passage}
             for switch, kind, name, value in _BY_TEXT:
                 matches = getattr(self._measured[kind], name)[number[kind]] == value
-                self.remove(switch, part.triple[has[kind] & matches])
+                self._remove(switch, part, has[kind] & matches, part.rows)
             hit = contaminated["queries"][part.query] | contaminated["passages"][part.passage]
-            self.remove("decontaminate", part.triple[hit & (part.has_query | part.has_passage)])
-            self.remove("same_text", part.triple[part.has_passage & copies[part.passage]])
+            own = has["queries"] & self._measured["queries"].contaminated[part.query]
+            own |= has["passages"] & self._measured["passages"].contaminated[part.passage]
+            self._remove("decontaminate", part, hit & (part.has_query | part.has_passage), own)
+            self._remove("same_text", part, part.has_passage & copies[part.passage], part.rows)
 
     def remove_exact_duplicates(self) -> None:
         """Remove the rows that repeat an earlier one."""
         hashes = [self._measured[kind].hashes for kind in ("queries", "passages")]
-        self.remove("exact_duplicates", exact_duplicates(self.remaining, hashes[0], hashes[1]))
+        triples, *numbers = exact_duplicates(self.remaining, hashes[0], hashes[1])
+        self.removed[triples] = _CODE["exact_duplicates"]
+        self._show("exact_duplicates", *numbers)
 
     def remove_near_duplicates(
         self, texts: MappedTexts, threshold: float, folder: Path, language: str
@@ -154,27 +192,23 @@ class LanguageRows:
             taken: list[str | None] = texts.take(used[positions]).to_pylist()
             return taken
 
-        repeated = np.zeros(len(self._drawn), dtype=np.bool_)
-        repeated[used[near_duplicates(batch, len(used), threshold, folder, language)]] = True
-        for triple, _, passage, _ in self.remaining():
-            self.remove("near_duplicates", triple[repeated[passage]])
+        repeats = near_duplicates(batch, len(used), threshold, folder, language)
+        of = np.full(len(self._drawn), -1, dtype=small_int(len(self._drawn)))
+        of[used[repeats >= 0]] = used[repeats[repeats >= 0]]
+        for triple, query, passage, _ in self.remaining():
+            gone = of[passage] >= 0
+            self.removed[triple[gone]] = _CODE["near_duplicates"]
+            none = np.full(int(gone.sum()), -1)
+            self._show("near_duplicates", query[gone], passage[gone], none, of[passage[gone]])
 
     def report(self) -> dict[str, Any]:
-        """Rows before and after, and by switch how many it removed, with the query numbers of some."""
+        """Rows before and after, and by switch how many it removed."""
         counts, before = np.zeros(len(SWITCHES) + 1, dtype=np.int64), 0
-        examples: dict[str, list[int]] = {switch: [] for switch in SWITCHES}
         for part in self.parts():
             before += int(part.rows.sum())
-            codes = self.removed[part.triple[part.rows]]
-            counts += np.bincount(codes, minlength=len(counts))
-            for switch, known in examples.items():
-                if len(known) < EXAMPLES and (codes == _CODE[switch]).any():
-                    queries = part.query[part.rows][codes == _CODE[switch]]
-                    known += [query for query in dict.fromkeys(queries.tolist()) if query not in known]
-                    del known[EXAMPLES:]
+            counts += np.bincount(self.removed[part.triple[part.rows]], minlength=len(counts))
         return {
             "before": before,
             "after": int(counts[0]),
             "removed": {switch: int(counts[code]) for switch, code in _CODE.items()},
-            "examples": examples,
         }

@@ -12,8 +12,10 @@ from hybrid_retrieval.errors import UserError
 if TYPE_CHECKING:
     from hybrid_retrieval.data.cleaning.decontaminate import Decontamination
 
-VERSION = 1  # of what the switches do; part of the fingerprint of a cleaned corpus
+VERSION = 2  # of what the switches do; part of the fingerprint of a cleaned corpus
 LOWEST_SIMILARITY = 0.5
+SHOWN_CHARACTERS = 500
+"""Of a text in an example, at most."""
 SWITCHES = (
     "min_question_chars",
     "max_question_chars",

@@ -14,11 +14,14 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hybrid_retrieval.data.cleaning.examples import Examples
+from hybrid_retrieval.data.cleaning.report import merged, said
 from hybrid_retrieval.data.cleaning.rows import PART, LanguageRows
 from hybrid_retrieval.data.cleaning.settings import Cleaning
 from hybrid_retrieval.data.cleaning.texts import KINDS, Measured, measure
@@ -30,6 +33,7 @@ from hybrid_retrieval.data.mapped_texts import MappedTexts
 from hybrid_retrieval.data.progress import Progress
 from hybrid_retrieval.data.split_arrays import LanguageSets
 from hybrid_retrieval.data.stages import Stages
+from hybrid_retrieval.sampling.triples import BoolArray
 
 REMOVED, REPORT = "removed.npy", "report.json"
 
@@ -40,7 +44,7 @@ class Cleaned:
 
     Attributes:
         kept: of every triple, the languages whose row stays.
-        report: `rows_before` and `rows_after` by language; and `removed`, by switch and language.
+        report: as `report.merged` says.
     """
 
     kept: LanguageSets
@@ -88,19 +92,10 @@ def clean(
         code: json.loads((stages.folder / "cleaning" / "rows" / code / REPORT).read_bytes())
         for code in languages
     }
+    report = merged(reports, cleaning.settings)
     for switch in cleaning.settings.on:
-        progress.say(f"{name}: {_said(switch, reports, joined)}")
-    return Cleaned(
-        _kept(stages, languages),
-        {
-            "rows_before": {code: report["before"] for code, report in reports.items()},
-            "rows_after": {code: report["after"] for code, report in reports.items()},
-            "removed": {
-                switch: {code: report["removed"][switch] for code, report in reports.items()}
-                for switch in cleaning.settings.on
-            },
-        },
-    )
+        progress.say(f"{name}: {said(switch, report)}")
+    return Cleaned(_kept(stages, languages), report)
 
 
 def _write_used(stages: Stages, joined: Joined, drawn: npt.NDArray[np.int8]) -> None:
@@ -172,13 +167,13 @@ def _rows(stages: Stages, cleaning: Cleaning, languages: list[str], language: st
     triples = TripleFiles(stages.folder / "triples")
     measured = _measured(stages, language)
     rows = LanguageRows(triples, drawn, languages.index(language), len(languages), measured)
-    copied = root / "languages" / f"{language}_copies.npy"
+    copied = {code: _copies(root / "languages" / f"{code}_copies.npy", len(drawn)) for code in languages}
     rows.remove_by_texts(
         {
             kind: np.load(root / "languages" / f"{kind}_contaminated.npy", allow_pickle=False)
             for kind in KINDS
         },
-        np.load(copied, allow_pickle=False) if copied.exists() else np.zeros(len(drawn), dtype=np.bool_),
+        copied[language],
     )
     count(0)
     if cleaning.settings.exact_duplicates:
@@ -188,9 +183,20 @@ def _rows(stages: Stages, cleaning: Cleaning, languages: list[str], language: st
     if (threshold := cleaning.settings.near_duplicates) is not None:
         rows.remove_near_duplicates(MappedTexts(passages), threshold, folder, language)
     np.save(folder / REMOVED, rows.removed, allow_pickle=False)
-    (folder / REPORT).write_text(json.dumps(rows.report()), encoding="utf-8")
+    passages_of = {code: _measured(stages, code)["passages"] for code in languages}
+    examples = Examples(stages.folder / "corpus", language, passages_of, copied, cleaning)
+    described = {switch: examples.described(switch, some) for switch, some in rows.examples.items()}
+    content = json.dumps({**rows.report(), "examples": described})
+    (folder / REPORT).write_text(content, encoding="utf-8")
     count(passages.stat().st_size)
     stages.finish(f"clean-rows-{language}", [folder])
+
+
+def _copies(path: Path, size: int) -> BoolArray:
+    """The untranslated copies of a language, mapped; none where `same_text` is off."""
+    if not path.exists():
+        return np.zeros(size, dtype=np.bool_)
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _kept(stages: Stages, languages: Sequence[str]) -> LanguageSets:
@@ -208,15 +214,3 @@ def _kept(stages: Stages, languages: Sequence[str]) -> LanguageSets:
         number[start : start + PART] = np.array(of_part, dtype=np.uint32)[part.number]
     members = np.stack([np.frombuffer(one, dtype=np.bool_) for one in known])
     return LanguageSets(number.astype(np.min_scalar_type(len(known))), members)
-
-
-def _said(switch: str, reports: dict[str, Any], joined: Joined) -> str:
-    """What a switch removed, in one line."""
-    counts = {code: report["removed"][switch] for code, report in reports.items()}
-    if not any(counts.values()):
-        return f"{switch} removed nothing"
-    examples = next(report["examples"][switch] for report in reports.values() if report["examples"][switch])
-    names = ", ".join(joined.queries.name(query) for query in examples)
-    by_language = ", ".join(f"{count:,} {code}" for code, count in counts.items() if count)
-    before = sum(report["before"] for report in reports.values())
-    return f"{switch} removed {sum(counts.values()):,} of {before:,} rows ({by_language}), such as {names}"

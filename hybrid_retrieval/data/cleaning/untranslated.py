@@ -8,7 +8,6 @@ one. A passage without letters, such as a number, is no copy. Questions are not 
 may well be the same in two languages, such as a name.
 """
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import combinations
@@ -16,50 +15,21 @@ from itertools import combinations
 import numpy as np
 
 from hybrid_retrieval.data.cleaning.normalise import Hashes
+from hybrid_retrieval.data.statistics.scripts import script_of, scripts_of_language
 from hybrid_retrieval.sampling.triples import BoolArray
 
-_SCRIPTS = {
-    "ARABIC": ("ar", "fa", "ur", "ps", "ug"),
-    "CYRILLIC": ("ru", "uk", "bg", "be", "mk", "kk", "ky", "mn", "tg"),
-    "DEVANAGARI": ("hi", "mr", "ne", "sa"),
-    "GREEK": ("el",),
-    "HEBREW": ("he", "yi"),
-    "THAI": ("th",),
-    "LAO": ("lo",),
-    "KHMER": ("km",),
-    "MYANMAR": ("my",),
-    "HANGUL": ("ko",),
-    "BENGALI": ("bn", "as"),
-    "TAMIL": ("ta",),
-    "TELUGU": ("te",),
-    "KANNADA": ("kn",),
-    "MALAYALAM": ("ml",),
-    "GUJARATI": ("gu",),
-    "GURMUKHI": ("pa",),
-    "SINHALA": ("si",),
-    "GEORGIAN": ("ka",),
-    "ARMENIAN": ("hy",),
-    "ETHIOPIC": ("am", "ti"),
-    "CJK": ("zh", "yue", "wuu", "ja"),
-    "HIRAGANA": ("ja",),
-    "KATAKANA": ("ja",),
-}
-_SEVERAL = ("sr", "uz", "az", "ku", "bs")  # written in more than one script
 PART = 1 << 20
 
 
 def main_script(text: str) -> str | None:
-    """The script of most letters, by the first word of their Unicode names; None without letters."""
-    scripts = Counter(unicodedata.name(letter, "?").split()[0] for letter in text if letter.isalpha())
+    """The script of most letters, by ISO 15924 (`Zzzz` where it is not known); None without letters."""
+    scripts = Counter(script_of(letter) or "Zzzz" for letter in text if letter.isalpha())
     return scripts.most_common(1)[0][0] if scripts else None
 
 
 def fits(script: str, language: str) -> bool:
-    """Whether a language is written in a script."""
-    code = base(language)
-    if code in _SEVERAL or code in _SCRIPTS.get(script, ()):
-        return True
-    return script == "LATIN" and not any(code in languages for languages in _SCRIPTS.values())
+    """Whether a language is written in a script, Latin where CLDR does not know the language."""
+    return script in (scripts_of_language(language) or ("Latn",))
 
 
 def keep(text: str, languages: Sequence[str]) -> Sequence[str]:

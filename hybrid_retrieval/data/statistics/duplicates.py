@@ -10,6 +10,7 @@ from hybrid_retrieval.data.statistics.text_hashes import MISSING, HashArray, mix
 from hybrid_retrieval.sampling.triples import IntArray
 
 EXAMPLES = 5
+PART = 1 << 20  # triples
 Names = Callable[[Sequence[int]], list[str]]
 
 
@@ -37,18 +38,24 @@ def repeats(hashes: HashArray, ids: IntArray, names: Names) -> dict[str, Any]:
 def text_pairs(splits: Sequence[ParallelCorpus], language: str) -> tuple[IntArray, IntArray]:
     """The different (query, positive) of the rows of a language, in all splits.
 
+    Memory is proportional to these, and does not depend on how many triples share them.
+
     Returns:
         Query ids and passage ids, int64 (n,), in ascending order of the queries.
     """
     passages = max(splits[0].passage_count, 1)
-    keys = []
+    keys: list[IntArray] = [np.empty(0, dtype=np.int64)]
     for corpus in splits:
         available = corpus.availability
         column = available.both()[:, corpus.languages.index(language)]
         for run in np.flatnonzero(column).tolist():
-            rows = np.arange(available.starts[run], available.starts[run + 1])
-            keys.append(corpus.queries(rows) * passages + corpus.positives(rows))
-    queries, positives = np.divmod(np.unique(np.concatenate([*keys, np.empty(0, dtype=np.int64)])), passages)
+            start, stop = available.starts[run : run + 2].tolist()
+            for first in range(start, stop, PART):
+                rows = np.arange(first, min(first + PART, stop))
+                keys.append(np.unique(corpus.queries(rows) * passages + corpus.positives(rows)))
+                if sum(map(len, keys[1:])) > max(PART, len(keys[0])):
+                    keys = [np.unique(np.concatenate(keys))]
+    queries, positives = np.divmod(np.unique(np.concatenate(keys)), passages)
     return queries, positives
 
 

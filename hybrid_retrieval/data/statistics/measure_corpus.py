@@ -12,6 +12,7 @@ They are a JSON object:
     languages               {code: LANGUAGE}
     total                   the sums of LANGUAGE over all languages, and quantiles of all lengths together
     equal_in_two_languages  {queries: EQUAL, passages: EQUAL}, as `duplicates.equal_in_two` says
+    cleaning                what `data.clean` removed, with examples: `data.cleaning.report`; or null
 
     LANGUAGE    rows                {train: n, ...}: triples with both texts in the language
                 distinct_rows       different pairs of a query and a passage id among them
@@ -28,6 +29,7 @@ They are a JSON object:
 less of if each thing were kept once.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,13 +42,14 @@ from hybrid_retrieval.data.parallel import SPLITS, ParallelCorpus, read_manifest
 from hybrid_retrieval.data.progress import Bar, Progress
 from hybrid_retrieval.data.statistics.duplicates import (
     EXAMPLES,
+    PART,
     Names,
     equal_in_two,
     pair_hashes,
     repeats,
     text_pairs,
 )
-from hybrid_retrieval.data.statistics.sampled import Lengths, evenly_spaced, measure, quantiles
+from hybrid_retrieval.data.statistics.sampled import Lengths, evenly_spaced, measure, quantiles_of_counts
 from hybrid_retrieval.data.statistics.text_hashes import HashArray, HashedTexts
 from hybrid_retrieval.models.text_tokenizer import TextKind, TextTokenizer
 
@@ -59,8 +62,8 @@ def measure_corpus(
 ) -> dict[str, Any]:
     """Measure a prepared corpus; the same corpus gives the same statistics.
 
-    Counts of texts and of equal texts are exact. Memory holds 8 bytes for each text of each language, about
-    60 for each triple and 24 for each text of one language.
+    Counts of texts and of equal texts are exact. Memory holds 8 bytes for each text of each language; and of
+    one language at a time about 60 for each pair of a query and a positive, and 60 for each text.
 
     Args:
         folder: of the corpus.
@@ -73,7 +76,7 @@ def measure_corpus(
         The object that this module describes.
     """
     splits = [ParallelCorpus.open(folder, split) for split in SPLITS]
-    corpus = splits[0]
+    corpus, manifest = splits[0], read_manifest(folder)
     files = [folder / kind / f"{code}.arrow" for kind in KINDS for code in corpus.languages]
     bar = Bar(progress, f"{corpus.name}: statistics", sum(file.stat().st_size for file in files))
     names = {kind: partial(_names, MappedTexts(folder / "ids" / f"{kind}.arrow")) for kind in KINDS}
@@ -109,7 +112,7 @@ def measure_corpus(
         "name": corpus.name,
         "corpus": folder.name,
         "fingerprint": corpus.fingerprint,
-        "source": dict(read_manifest(folder).source),
+        "source": dict(manifest.source),
         "tokenizer": {
             "name": backbone,
             **{f"{kind}_limit": tokenizer.max_length[kind] for kind in KINDS.values()},
@@ -117,10 +120,11 @@ def measure_corpus(
         "sample": sample,
         "triples": {part.split: len(part) for part in splits},
         "in_languages": _in_languages(splits),
-        "hard_negatives": {part.split: quantiles(part.negative_counts()) for part in splits},
+        "hard_negatives": {part.split: _negatives(part) for part in splits},
         "languages": languages,
         "total": total,
         "equal_in_two_languages": equal,
+        "cleaning": manifest.cleaning,
     }
 
 
@@ -135,6 +139,16 @@ def _rows(splits: Sequence[ParallelCorpus], language: str) -> dict[str, Any]:
         for part in splits
     }
     return {"rows": counts}
+
+
+def _negatives(part: ParallelCorpus) -> dict[str, int] | None:
+    """Quantiles of the number of hard negatives of a triple."""
+    found = Counter[int]()
+    for start in range(0, len(part), PART):
+        counts = part.negative_counts(np.arange(start, min(start + PART, len(part))))
+        found.update(dict(zip(*map(np.ndarray.tolist, np.unique(counts, return_counts=True)), strict=True)))
+    numbers = sorted(found)
+    return quantiles_of_counts(np.array(numbers), np.array([found[number] for number in numbers]))
 
 
 def _in_languages(splits: Sequence[ParallelCorpus]) -> dict[str, int]:

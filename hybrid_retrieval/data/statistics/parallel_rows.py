@@ -9,6 +9,7 @@ import numpy as np
 from hybrid_retrieval.data.parallel import SPLITS, ParallelCorpus
 from hybrid_retrieval.data.statistics.sampled import evenly_spaced
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.security.terminal import plain
 
 _INDENT = 2
 _ELLIPSIS = "…"
@@ -48,7 +49,7 @@ def fitted(text: str, width: int) -> str:
 
     East Asian wide characters take two columns (Unicode TR 11), combining marks none.
     """
-    text = " ".join(text.split())
+    text = plain(" ".join(text.split()))
     if columns(text) > width:
         cut, used = 0, 0
         for cut, character in enumerate(text):  # noqa: B007
@@ -101,7 +102,7 @@ def _row(corpus: ParallelCorpus, triple: int, codes: Sequence[str], width: int) 
     negatives = corpus.passage_ids(corpus.negatives(where, int(count))[0].tolist())
     (row_id,), (passage_id,) = corpus.row_ids(where), corpus.passage_ids([positive])
     passage = "" if passage_id == row_id else f", passage {passage_id}"
-    yield f"{corpus.name}, {corpus.split}: {row_id}{passage}"
+    yield plain(f"{corpus.name}, {corpus.split}: {row_id}{passage}")
     run = corpus.availability.run_of(where)
     first = max(len(code) for code in codes) + _INDENT
     second = max(int((width - first - _INDENT) * _QUESTION_SHARE), _NARROWEST)

@@ -14,7 +14,8 @@ from hybrid_retrieval.data.statistics.scripts import other_script
 from hybrid_retrieval.models.text_tokenizer import TextKind, TextTokenizer
 from hybrid_retrieval.sampling.triples import IntArray
 
-QUANTILES = {"min": 0.0, "5%": 0.05, "25%": 0.25, "50%": 0.5, "75%": 0.75, "95%": 0.95, "max": 1.0}
+QUANTILES = {"min": 0, "5%": 5, "25%": 25, "50%": 50, "75%": 75, "95%": 95, "max": 100}
+"""Percent by name."""
 _AT_ONCE = 1000
 
 
@@ -60,10 +61,23 @@ class Lengths:
 
 def quantiles(values: IntArray) -> dict[str, int] | None:
     """The values at `QUANTILES`, each one that occurs; None if there are none."""
+    return quantiles_of_counts(*np.unique(values, return_counts=True))
+
+
+def quantiles_of_counts(values: IntArray, counts: IntArray) -> dict[str, int] | None:
+    """The same of values that occur several times.
+
+    Args:
+        values: int64 (n,), ascending.
+        counts: int64 (n,), how often each occurs, once or more.
+    """
     if len(values) == 0:
         return None
-    found = np.quantile(values, list(QUANTILES.values()), method="inverted_cdf")
-    return dict(zip(QUANTILES, map(int, found), strict=True))
+    upto = np.cumsum(counts)
+    return {
+        name: int(values[np.searchsorted(upto, -(-percent * upto[-1] // 100))])
+        for name, percent in QUANTILES.items()
+    }
 
 
 def evenly_spaced(total: int, count: int) -> IntArray:

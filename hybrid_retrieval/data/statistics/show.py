@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from hybrid_retrieval.data.cleaning.report import removals
 from hybrid_retrieval.data.origin import origin_words
 from hybrid_retrieval.data.statistics.findings import findings
 from hybrid_retrieval.data.statistics.table import statistics_table
@@ -15,7 +16,7 @@ _NOTHING = "nothing repeated, equal in two languages, blank or in another script
 
 
 def statistics_text(statistics: Mapping[str, Any], width: int) -> str:
-    """Name and licence, the table, and what looks wrong; a line break at the end.
+    """Name and licence, the table, what cleaning removed, and what looks wrong; a line break at the end.
 
     Args:
         statistics: as `measure_corpus` gives them.
@@ -26,7 +27,8 @@ def statistics_text(statistics: Mapping[str, Any], width: int) -> str:
     console.print(statistics["name"], soft_wrap=True)
     console.print(origin_words(statistics["source"]), soft_wrap=True)
     console.print(statistics_table(statistics))
-    for finding in findings(statistics) or [_NOTHING]:
+    removed = removals(statistics["cleaning"], width - 4) if statistics.get("cleaning") else []
+    for finding in [*removed, *(findings(statistics) or [_NOTHING])]:
         words, *examples = finding.split("\n")
         lines = wrap(words, width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
         text.write("\n".join([*lines, *(f"    {example}" for example in examples)]) + "\n")

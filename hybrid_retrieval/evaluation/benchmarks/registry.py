@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid_retrieval.data.open import open_data
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.data.readers.base import Row
-from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.errors import UserError, naming
 from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.benchmarks.beir import beir
 from hybrid_retrieval.evaluation.benchmarks.mewsli_x import mewsli_x
@@ -40,7 +40,7 @@ _FROM_FILES: Mapping[str, Callable[[Path, DictConfig], AnyBenchmark]] = MappingP
     }
 )
 _FROM_DATA = ("world_facts", "parallel")
-_SETTING = re.compile(r"(?<![\w./-])data(=|\.(?=(?:path|options|languages|validation_fraction)\b))")
+_SETTING = re.compile(r"(?<![\w./-])data(=|\.(?=(?:path|options|languages|validation_fraction|clean)\b))")
 
 
 def load_benchmark(cfg: DictConfig, paths: DictConfig) -> AnyBenchmark:
@@ -55,9 +55,10 @@ def load_benchmark(cfg: DictConfig, paths: DictConfig) -> AnyBenchmark:
     """
     if cfg.name in _FROM_FILES:
         folder = benchmark_folder(cfg.name, cfg.path, paths.cache, paths.benchmarks)
-        return _FROM_FILES[cfg.name](folder, cfg)
+        with naming(folder):
+            return _FROM_FILES[cfg.name](folder, cfg)
     if "reader" in cfg:
-        return _held_out(cfg, paths.cache, _languages(cfg))
+        return _held_out(cfg, paths, _languages(cfg))
     raise UserError(
         f"benchmark.name={cfg.name} is unknown; known: {', '.join(sorted([*_FROM_FILES, *_FROM_DATA]))}."
     )
@@ -94,11 +95,15 @@ def _languages(cfg: DictConfig) -> list[str] | None:
     return [str(code) for code in cfg.languages] if cfg.get("languages") is not None else None
 
 
-def _held_out(cfg: DictConfig, cache: str | None, languages: list[str] | None) -> Benchmark:
-    """Rows of a split of parallel corpora as a benchmark."""
+def _held_out(cfg: DictConfig, paths: DictConfig, languages: list[str] | None) -> Benchmark:
+    """Rows of a split of parallel corpora as a benchmark.
+
+    Cleaning the training data (`data.clean`) moves no row into another split, so that the rows here were not
+    trained on, whether they were cleaned or not.
+    """
     rows: dict[str, list[Row]] = {}
     try:
-        corpora = open_data(cfg, cache, cfg.split)
+        corpora = open_data(cfg, paths.cache, cfg.split, benchmarks=paths.benchmarks)
     except UserError as error:
         # Readers name the settings of `data=`; here they are those of `benchmark=`.
         raise UserError(_SETTING.sub(_of_benchmark, str(error))) from error

@@ -173,11 +173,11 @@ def test_counts_and_examples_by_benchmark(tmp_path: Path) -> None:
     found = decontaminate.found_in(texts, "de")
     assert found.tolist() == [[True, False], [True, True], [False, True], [False, False], [False, False]]
     assert decontaminate.explain(sentence(2, 16), "de") == [
-        Match(first, "queries0", sentence(2, 10), 7),
-        Match(second, "de-en:en:1", sentence(4, 12), 5),
+        Match(first, "queries0", sentence(2, 10), 7, sentence(0, 20)),
+        Match(second, "de-en:en:1", sentence(4, 12), 5, sentence(4, 17)),
     ]
     assert decontaminate.explain("DAS ist ein... Haus", "en") == [
-        Match(second, "de-en:de:1", "das ist ein haus", 1)
+        Match(second, "de-en:de:1", "das ist ein haus", 1, "Das ist ein Haus.")
     ]
 
 

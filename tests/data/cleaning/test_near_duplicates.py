@@ -46,7 +46,11 @@ def found(texts: list[str], threshold: float, folder: Path, language: str = "en"
     def batch(positions: IntArray) -> list[str]:
         return [texts[position] for position in positions]
 
-    return np.flatnonzero(near_duplicates(batch, len(texts), threshold, folder, language)).tolist()
+    repeats = near_duplicates(batch, len(texts), threshold, folder, language)
+    repeating = np.flatnonzero(repeats >= 0)
+    assert (repeats[repeating] < repeating).all()
+    assert (repeats[repeats[repeating]] < 0).all()  # what is repeated stays
+    return repeating.tolist()
 
 
 def greedy(similar: np.ndarray) -> list[int]:

@@ -19,6 +19,10 @@ from hybrid_retrieval.data.cleaning.untranslated import copies, keep, main_scrip
         ("一句话", ["en", "ja"], ["ja"]),
         ("Предложение", ["en", "ru"], ["ru"]),
         ("Предложение", ["ru", "sr"], []),  # Serbian has both scripts
+        ("Предложение", ["ru", "sr-latn"], ["ru"]),
+        ("A sentence", ["de", "pa", "qqq"], []),
+        ("A sentence", ["pa", "qqq"], ["qqq"]),
+        ("ꕉꕜꕮ ꔔꘋ", ["de", "ru"], []),  # Vai
         ("Πρόταση", ["de", "en"], []),
         ("ประโยค", ["en", "th"], ["th"]),
         ("42", ["de", "en"], ["de", "en"]),
@@ -31,8 +35,8 @@ def test_the_language_that_keeps_a_text(text: str, languages: list[str], expecte
 
 
 def test_the_script_of_most_letters() -> None:
-    assert main_script("Die Funktion foo() – 函数") == "LATIN"
-    assert main_script("ひらがな 漢字") == "HIRAGANA"
+    assert main_script("Die Funktion foo() – 函数") == "Latn"
+    assert main_script("ひらがな 漢字") == "Kana"
     assert main_script("1, 2!") is None
 
 

@@ -1,13 +1,19 @@
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_retrieval.data.statistics.duplicates import equal_in_two, repeats
+from hybrid_retrieval.data.mapped_texts import MappedTexts
+from hybrid_retrieval.data.statistics import duplicates
+from hybrid_retrieval.data.statistics.duplicates import equal_in_two, repeats, text_pairs
+from hybrid_retrieval.data.statistics.sampled import QUANTILES, quantiles
 from hybrid_retrieval.data.statistics.text_hashes import MISSING, hash_texts
+from tests.data.memory_reader import SMALL, opened
 
 TEXTS = st.lists(st.none() | st.text(alphabet="aAä中\u6261 ", max_size=3), max_size=30)
 
@@ -59,3 +65,27 @@ def test_equal_texts_are_counted_by_pair_and_by_language(columns: list[list[str 
         shared = [i for i in range(6) if own[i] is not None and any(own[i] == other[i] for other in others)]
         assert found["by_language"][language] == len(shared)
     assert found["count"] == sum(found["by_language"].values())
+
+
+@pytest.mark.parametrize("part", [1, 2, 1000])
+def test_pairs_of_a_language_do_not_depend_on_the_parts_read(
+    part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "PART", part)
+    splits = list(opened(SMALL, tmp_path / "c", 0.3).values())
+    names = [MappedTexts(tmp_path / "c" / "ids" / f"{kind}.arrow") for kind in ("queries", "passages")]
+    for language, rows in SMALL.items():
+        queries, positives = text_pairs(splits, language)
+        assert (np.diff(queries) >= 0).all()
+        found = [(names[0][q], names[1][p]) for q, p in zip(queries, positives, strict=True)]
+        assert sorted(map(str, found)) == sorted(str((row.id, row.passage_id)) for row in rows)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=200))
+def test_quantiles_are_those_of_the_inverted_distribution(values: list[int]) -> None:
+    """The least value that so many percent of the values do not exceed."""
+    found = quantiles(np.array(values))
+    assert found == {
+        name: min(v for v in values if 100 * sum(w <= v for w in values) >= percent * len(values))
+        for name, percent in QUANTILES.items()
+    }

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from hybrid_retrieval.data.build import build_corpus
+from hybrid_retrieval.data.cleaning.settings import Cleaning, CleaningSettings
 from hybrid_retrieval.data.progress import Progress
 from hybrid_retrieval.data.statistics.findings import findings
 from hybrid_retrieval.data.statistics.measure_corpus import measure_corpus
@@ -145,3 +146,14 @@ def test_the_text_fits_and_names_switches_and_ids(corpus: Path, tokenizer: TextT
     clean = [replace(row("en", i), question=f"Question {i}") for i in range(3)]
     build_corpus(MemoryReader({"en": clean}), corpus.parent / "clean")
     assert findings(measure_corpus(corpus.parent / "clean", tokenizer, "tiny", 100, Progress())) == []
+
+
+def test_what_cleaning_removed_is_shown_with_its_texts(tmp_path: Path, tokenizer: TextTokenizer) -> None:
+    build_corpus(
+        MemoryReader(_rows()), tmp_path / "c", cleaning=Cleaning(CleaningSettings(exact_duplicates=True))
+    )
+    statistics = measure_corpus(tmp_path / "c", tokenizer, "tiny", 100, Progress())
+    assert statistics["cleaning"]["removed"] == {"exact_duplicates": {"el": 0, "en": 1}}
+    text = statistics_text(statistics, 60)
+    shown = text[text.index("data.clean.exact_duplicates removed 1 of 7 rows") :].splitlines()
+    assert [line.strip() for line in shown[1:4]] == ["en r4: repeats r2 with passage p2", "Where?", "there."]

@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+AUDIT := $(VENV)/audit
 BIN := $(VENV)/bin
 HR := $(BIN)/hybrid-retrieval
 STAMP := $(VENV)/.installed
@@ -14,7 +15,7 @@ TORCH := $(if $(GPU),torch>=2.6,torch==2.13.0)
 EXTRA := $(if $(GPU),gpu,cpu)
 TORCH_ARGS ?=
 
-.PHONY: help setup demo test test-slow test-slurm lint types format bench bench-train bench-large clean
+.PHONY: help setup demo test test-slow test-slurm notebooks lint types audit format bench bench-train bench-large clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -41,7 +42,11 @@ test-slow: $(STAMP) ## the tests that take minutes each or fetch from the packag
 	$(BIN)/pytest -m "slow or network"
 
 test-slurm: $(STAMP) ## sweeps on a SLURM cluster of two virtual nodes (minutes, root)
+	tests/slurm/local_cluster.sh install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slurm tests/slurm
+
+notebooks: $(STAMP) ## execute the notebooks (a minute)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --nbmake --nbmake-timeout=600 notebooks
 
 lint: $(STAMP) ## ruff: rules and formatting
 	$(BIN)/ruff check .
@@ -49,6 +54,11 @@ lint: $(STAMP) ## ruff: rules and formatting
 
 types: $(STAMP) ## mypy, strict
 	$(BIN)/mypy
+
+audit: $(STAMP) ## look up known vulnerabilities of the pinned versions (network; status 3: not reached)
+	test -x $(AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(AUDIT) && $(AUDIT)/bin/pip install "pip-audit>=2.9,<3"; }
+	$(BIN)/python -c 'from importlib.metadata import version; print("torch==" + version("torch").split("+")[0])' > $(AUDIT)/torch.txt
+	$(BIN)/python .ci/audit.py $(AUDIT)/bin/pip-audit constraints.txt $(AUDIT)/torch.txt
 
 format: $(STAMP) ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -66,6 +66,8 @@ def run(cfg: DictConfig) -> None:
         for note in comparison.caveats():
             console.print(escape(note), style="yellow")
         console.print()
+    for sentence in comparisons[0].apart:
+        console.print(escape(sentence), style="yellow")
     for name in (*texts, PICTURE, *([FOLDER] if cfg.get("figures", True) else [])):
         console.print(str(out / name), soft_wrap=True, highlight=False, markup=False)
 

@@ -102,8 +102,6 @@ class DualEncoder(pl.LightningModule):
         for name, value in logged.items():
             self.log(f"train/{name}", value, sync_dist=True, batch_size=len(batch.queries))
         self.log("train/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch.queries))
-        kind = "monolingual" if batch.monolingual else "cross_lingual"
-        self.log(f"train/loss_{kind}", loss.detach(), sync_dist=True, batch_size=len(batch.queries))
         if self.loss.learn_temperature:
             self.log("train/temperature", self.loss.temperature.detach())
         return loss
@@ -129,7 +127,7 @@ class DualEncoder(pl.LightningModule):
             self.benchmark.update(batch.kind, embeddings, batch.item_ids)
             return
         keys = batch.item_ids, batch.passage_ids, batch.languages
-        self.retrieval.update(batch.kind, embeddings, *keys)
+        self.retrieval.update(batch.kind, embeddings, *keys, query_ids=batch.query_ids)
         self.validation_loss.update(batch.kind, embeddings, *keys, query_ids=batch.query_ids)
 
     def on_validation_epoch_end(self) -> None:

@@ -50,7 +50,7 @@ def blocks(comparison: Comparison) -> tuple[list[Column], list[Block], tuple[Pap
     columns = [c for c in columns if any(c in row.means for row in published)]
     here = paper_rows(comparison.benchmark, columns)
     where = comparison.benchmark if here else STAND_IN
-    found = [Block(f"These runs, {comparison.benchmark}", ours)]
+    found = [Block(f"These runs, {comparison.title}", ours)]
     for backbone in dict.fromkeys(row.backbone for row in published):
         rows = {row.strategy: row.means for row in published if row.backbone == backbone}
         if "hybrid" in rows:

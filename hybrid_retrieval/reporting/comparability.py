@@ -21,11 +21,13 @@ def not_comparable(comparisons: Sequence[Comparison]) -> list[str]:
     """One sentence for each thing that keeps some of the experiments apart; none where all are comparable."""
     found = []
     if len(comparisons) > 1:
-        names = ", ".join(c.benchmark for c in comparisons)
-        found.append(
-            f"Scores on different benchmarks ({names}) are not comparable with each other: each has its own "
-            "queries and candidates. Compare rows of one benchmark."
-        )
+        names = dict.fromkeys(c.benchmark for c in comparisons)
+        if len(names) > 1:
+            found.append(
+                f"Scores on different benchmarks ({', '.join(names)}) are not comparable with each other: "
+                "each has its own queries and candidates. Compare rows of one benchmark."
+            )
+        found += comparisons[0].apart
         found += _missing(comparisons)
     sentences = dict.fromkeys(s for c in comparisons for s in _differing(c))
     return [*found, *sentences]
@@ -44,10 +46,12 @@ def box(comparisons: Sequence[Comparison]) -> str:
 
 def _missing(comparisons: Sequence[Comparison]) -> list[str]:
     """Experiments that were not evaluated on every benchmark."""
-    labels = dict.fromkeys(e.label for c in comparisons for e in c.experiments)
+    evaluated: dict[str, set[str]] = {}
+    for c in comparisons:
+        evaluated.setdefault(c.benchmark, set()).update(e.label for e in c.experiments)
     sentences = []
-    for label in labels:
-        lacking = [c.benchmark for c in comparisons if label not in {e.label for e in c.experiments}]
+    for label in dict.fromkeys(e.label for c in comparisons for e in c.experiments):
+        lacking = [benchmark for benchmark, labels in evaluated.items() if label not in labels]
         if lacking:
             sentences.append(f"{label} was not evaluated on {', '.join(lacking)}.")
     return sentences

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.results import PER_QUERY_FILE
+from hybrid_retrieval.reporting.benchmark_groups import BenchmarkGroup, group_by_benchmark
 from hybrid_retrieval.reporting.columns import (
     DECOMPOSITION,
     RANK_DISTANCE_COLUMN,
@@ -27,7 +28,7 @@ from hybrid_retrieval.reporting.experiments import Experiment, group_runs
 from hybrid_retrieval.reporting.missing_runs import missing_runs
 from hybrid_retrieval.reporting.paper import PaperRow, paper_rows
 from hybrid_retrieval.reporting.per_query import has_per_query
-from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, UNTRAINED, Run, by_benchmark, find_runs
+from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, UNTRAINED, Run, find_runs
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Comparison:
         paper: published rows to show beside ours.
         remark: what became of the metric asked for; "" for nothing to say.
         missing: one sentence for each state of the runs that lie in the folders without a result.
+        name: of the benchmark among those compared together, see `title`; "" for its own name.
+        apart: one sentence for each benchmark that not all runs were evaluated on alike.
     """
 
     experiments: tuple[Experiment, ...]
@@ -59,11 +62,18 @@ class Comparison:
     paper: tuple[PaperRow, ...]
     remark: str = ""
     missing: tuple[str, ...] = ()
+    name: str = ""
+    apart: tuple[str, ...] = ()
 
     @property
     def benchmark(self) -> str:
         """Name of the benchmark, the same for every run."""
         return self.first.benchmark
+
+    @property
+    def title(self) -> str:
+        """Name of the benchmark, with what tells it from other forms of it that were compared together."""
+        return self.name or self.benchmark
 
     @property
     def first(self) -> Run:
@@ -135,6 +145,9 @@ def compare_runs(
 ) -> tuple[Comparison, ...]:
     """Read, group and test runs: one comparison a benchmark, by name; one correction of Holm's over all.
 
+    Runs on one benchmark with other queries, candidates or options are not comparable: each form of it has
+    a comparison of its own, and `Comparison.apart` says so.
+
     Args:
         folders: run folders or folders of runs.
         metric: of the main columns, a key of metrics.json; None for each benchmark's usual one. A benchmark
@@ -144,19 +157,21 @@ def compare_runs(
         paper: put the published rows beside ours, where the paper reports the benchmark and metric.
 
     Raises:
-        UserError: no runs, unreadable or incomparable runs, unknown metric, baseline or strategy.
+        UserError: no runs, unreadable ones, tests of runs that hold different queries, an unknown metric,
+            baseline or strategy.
     """
     if baseline not in STRATEGY_ORDER:
         raise UserError(f"baseline={baseline}: no such strategy. Choose one of {', '.join(STRATEGY_ORDER)}.")
-    groups = by_benchmark(find_runs(folders, benchmark))
-    strategies = list(dict.fromkeys(run.strategy for group in groups for run in group))
+    groups, apart = group_by_benchmark(find_runs(folders, benchmark))
+    every = [run for group in groups for run in group.runs]
+    strategies = list(dict.fromkeys(run.strategy for run in every))
     if baseline not in {*strategies, DEFAULT_BASELINE}:
         raise UserError(
             f"baseline={baseline}: no run of it. The strategies found are {', '.join(strategies)}."
         )
     parts = [
-        _Part.of(runs, chosen, remark, baseline)
-        for runs, (chosen, remark) in zip(groups, _metrics(groups, metric), strict=True)
+        _Part.of(group, every, chosen, remark, baseline)
+        for group, (chosen, remark) in zip(groups, _metrics(groups, metric), strict=True)
     ]
     tested = iter(run_tests([pair for part in parts for pair in part.pairs]))
     tests, missing = sum(len(part.pairs) for part in parts), missing_runs(folders)
@@ -173,6 +188,8 @@ def compare_runs(
             paper=paper_rows(part.experiments[0].runs[0].benchmark, part.main) if paper else (),
             remark=part.remark,
             missing=missing,
+            name=part.name,
+            apart=apart,
         )
         for part in parts
     )
@@ -182,6 +199,7 @@ def compare_runs(
 class _Part:
     """One benchmark before its tests."""
 
+    name: str
     experiments: list[Experiment]
     metric: str
     remark: str
@@ -191,28 +209,32 @@ class _Part:
     pairs: list[Pair]
 
     @classmethod
-    def of(cls, runs: Sequence[Run], metric: str, remark: str, baseline: str) -> "_Part":
-        experiments = group_runs(runs)
+    def of(
+        cls, group: BenchmarkGroup, every: Sequence[Run], metric: str, remark: str, baseline: str
+    ) -> "_Part":
+        runs = group.runs
+        experiments = group_runs(runs, among=every)
         main, bias = main_columns(runs, metric), bias_columns(runs)
         pairs = paired_units(
             choose_pairs(experiments, baseline), [*main, *(c for c in bias if c.metric not in DECOMPOSITION)]
         )
-        return cls(experiments, metric, remark, main, further_columns(runs, metric), bias, pairs)
+        further = further_columns(runs, metric)
+        return cls(group.name, experiments, metric, remark, main, further, bias, pairs)
 
 
-def _metrics(groups: Sequence[Sequence[Run]], wanted: str | None) -> list[tuple[str, str]]:
+def _metrics(groups: Sequence[BenchmarkGroup], wanted: str | None) -> list[tuple[str, str]]:
     """The metric of each benchmark, and a remark where it is not the one wanted."""
     chosen: list[tuple[str, str]] = []
     missed: list[UserError] = []
-    for runs in groups:
+    for group in groups:
         try:
-            chosen.append((choose_metric(runs, wanted), ""))
+            chosen.append((choose_metric(group.runs, wanted), ""))
         except UserError as error:
             if wanted is None:
                 raise
             missed.append(error)
-            usual = choose_metric(runs, None)
-            chosen.append((usual, f"{runs[0].benchmark} has no {wanted}; {usual} is shown instead."))
+            usual = choose_metric(group.runs, None)
+            chosen.append((usual, f"{group.name} has no {wanted}; {usual} is shown instead."))
     if len(missed) == len(groups):
         raise missed[0]
     return chosen

@@ -17,7 +17,7 @@ def console_table(comparison: Comparison) -> Table:
     further = _by_metric(comparison.further)
     alone = [c for c in comparison.table if c.metric == RANK_DISTANCE]
     table = Table(
-        title=f"{comparison.benchmark}: {comparison.counts_words()}",
+        title=f"{comparison.title}: {comparison.counts_words()}",
         caption="± standard deviation over seeds",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

@@ -48,7 +48,7 @@ def _means(comparison: Comparison) -> Iterator[tuple[object, ...]]:
                 found = summary(e, Column(setting, metric))
                 if found is not None:
                     yield (
-                        comparison.benchmark, e.strategy, e.label, setting, metric,
+                        comparison.title, e.strategy, e.label, setting, metric,
                         repr(found.mean), "" if found.std is None else repr(found.std), found.n,
                     )  # fmt: skip
 
@@ -56,7 +56,7 @@ def _means(comparison: Comparison) -> Iterator[tuple[object, ...]]:
 def _tests(comparison: Comparison) -> Iterator[tuple[object, ...]]:
     for d in comparison.differences:
         yield (
-            comparison.benchmark, d.experiment, d.baseline, d.column.setting, d.column.metric,
+            comparison.title, d.experiment, d.baseline, d.column.setting, d.column.metric,
             _truth(bool(d.column.higher_is_better)), repr(d.difference), repr(d.low), repr(d.high),
             repr(d.p), repr(d.bootstrap_p), repr(d.adjusted_p), repr(d.adjusted_bootstrap_p),
             _truth(d.significant), "" if math.isnan(d.effect_size) else repr(d.effect_size),

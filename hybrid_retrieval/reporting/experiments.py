@@ -1,7 +1,7 @@
 """Groups runs that differ in the seed alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -46,8 +46,13 @@ class Experiment:
         }
 
 
-def group_runs(runs: Sequence[Run]) -> list[Experiment]:
+def group_runs(runs: Sequence[Run], *, among: Sequence[Run] = ()) -> list[Experiment]:
     """Group runs by everything but the seed, ordered by strategy (untrained first), then by settings.
+
+    Args:
+        runs: on one benchmark.
+        among: runs on all benchmarks, these too, that the labels tell an experiment from: so that it has
+            one label on all of them.
 
     Raises:
         UserError: two runs have the same settings and the same seed, so that one of them would be counted
@@ -64,7 +69,8 @@ def group_runs(runs: Sequence[Run]) -> list[Experiment]:
                     f"{first.folder} and {second.folder} are the same experiment with the same seed "
                     f"({first.seed}). Leave one of them out, or train the second with another seed."
                 )
-    labels = _labels([group[0] for group in groups.values()])
+    firsts = [group[0] for group in groups.values()]
+    labels = _labels(firsts, [*firsts, *among])
     experiments = [
         Experiment(label, tuple(group)) for label, group in zip(labels, groups.values(), strict=True)
     ]
@@ -76,26 +82,42 @@ def order_of(experiment: Experiment) -> tuple[object, ...]:
     return (_rank(experiment.strategy), experiment.strategy, _natural(experiment.label))
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
+def _labels(runs: Sequence[Run], among: Sequence[Run]) -> list[str]:
+    """Of each run the strategy, and the settings in which runs of this strategy differ.
+
+    A setting that some of `runs` do not have tells them apart too; of those in `among` it may be missing
+    because the model was evaluated away from its run folder, and then it tells nothing.
+    """
+    values: dict[str, dict[str, set[str]]] = {}
+    for run in among:
+        of_strategy = values.setdefault(run.strategy, {})
+        for key, value in run.settings.items():
+            of_strategy.setdefault(key, set()).add(value)
     labels = []
     for run in runs:
         rivals = [other for other in runs if other.strategy == run.strategy]
-        keys = sorted({key for other in rivals for key in other.settings} - {"strategy"})
-        differing = [key for key in keys if len({other.settings.get(key) for other in rivals}) > 1]
+        keys = {key for other in rivals for key in other.settings} - {"strategy"}
+        told = values[run.strategy]
+        differing = sorted(
+            key
+            for key in keys
+            if len({other.settings.get(key) for other in rivals}) > 1
+            or (key in run.settings and len(told[key]) > 1)
+        )
         short = {key: key.rpartition(".")[2] for key in differing}
         names = {k: s if list(short.values()).count(s) == 1 else k for k, s in short.items()}
         details = [
-            _model_name(run, rivals) if key == "model" else f"{name}={run.settings.get(key, 'unset')}"
+            _model_name(run, told["model"]) if key == "model" else f"{name}={run.settings.get(key, 'unset')}"
             for key, name in names.items()
         ]
         labels.append(f"{run.strategy} ({', '.join(details)})" if details else run.strategy)
     return labels
 
 
-def _model_name(run: Run, rivals: Sequence[Run]) -> str:
-    """The last part of the model's path, where that tells it from its rivals."""
+def _model_name(run: Run, models: Collection[str]) -> str:
+    """The last part of the model's path, where that tells it from the others."""
     name = Path(run.model).name
-    return name if [Path(other.model).name for other in rivals].count(name) == 1 else run.model
+    return name if [Path(other).name for other in models].count(name) == 1 else run.model
 
 
 def _rank(strategy: str) -> int:

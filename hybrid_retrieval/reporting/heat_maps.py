@@ -127,7 +127,8 @@ def _map(
     height = _MARGIN_TOP + len(languages) * side + 6
     described = escape(f"{title}. {note}", quote=True)
     return (
-        f'<svg class="panel" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{described}"{data}>'
+        f'<svg class="panel map" viewBox="0 0 {WIDTH} {height:.0f}" role="img" '
+        f'aria-label="{described}"{data}>'
         f"{''.join(parts)}</svg>\n"
     )
 

@@ -24,6 +24,7 @@ from hybrid_retrieval.reporting.html_tables import (
 )
 from hybrid_retrieval.reporting.intervals import Tables
 from hybrid_retrieval.reporting.language_charts import change_panels, language_panels, seen_unseen
+from hybrid_retrieval.reporting.overview import together
 from hybrid_retrieval.reporting.palette import css
 from hybrid_retrieval.reporting.panels import languages_key, legend
 from hybrid_retrieval.reporting.summary import further_sentences, summary_sentences
@@ -53,19 +54,19 @@ def report(comparisons: Sequence[Comparison]) -> str:
     warning = box(comparisons)
     if len(comparisons) == 1:
         (only,) = comparisons
-        title = f"Batch strategies compared on {only.benchmark}"
+        title = f"Batch strategies compared on {only.title}"
         sections = [*_benchmark(only), *_training(only), *_repeat(only)]
         body = f"<h1>{escape(title)}</h1>\n{warning}{_head(only)}{_joined(sections, 'part')}"
     else:
         title = f"Batch strategies compared on {len(comparisons)} benchmarks"
         parts = [
-            (c.benchmark, _head(c) + _joined([*_benchmark(c), *_repeat(c)], f"part{k}"))
+            (c.title, _head(c) + _joined([*_benchmark(c), *_repeat(c)], f"part{k}"))
             for k, c in enumerate(comparisons)
         ]
-        trained = _joined(_training(max(comparisons, key=lambda c: len(c.trained))), "training")
+        trained = _joined(_training(together(comparisons)), "training")
         parts += [("Training", trained)] if trained else []
         body = f"<h1>{escape(title)}</h1>\n{warning}{overview_table(comparisons)}{_tabs(parts)}"
-    style = f"{_asset('report.css')}{css(comparisons)}"
+    style = f"{_asset('report.css')}{css([*comparisons, together(comparisons)])}"
     return (
         "<!doctype html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -39,8 +39,8 @@ def escape(text: str) -> str:
 
 
 def _tables(comparison: Comparison) -> list[str]:
-    where = f"{comparison.benchmark} ({comparison.counts_words()})"
-    label = "".join(c if c.isascii() and c.isalnum() else "-" for c in comparison.benchmark)
+    where = f"{comparison.title} ({comparison.counts_words()})"
+    label = "".join(c if c.isascii() and c.isalnum() else "-" for c in comparison.title)
     tables = [_table(comparison, comparison.table, f"Results on {where}.", f"tab:{label}", seeds=True)]
     if len(comparison.bias_table) > 1:
         tables.append(

@@ -50,11 +50,11 @@ def _table(comparison: Comparison, column: Column) -> str:
     names = "; ".join(f"{code}: {language_name(code)}" for code in languages)
     direction = f" ({column.direction})" if column.direction else ""
     caption = (
-        f"{column.words[0].upper()}{column.words[1:]} on {comparison.benchmark} by language of the query"
+        f"{column.words[0].upper()}{column.words[1:]} on {comparison.title} by language of the query"
         f"{direction}, mean over seeds; best in bold. {names}."
     )
     source = f" In italics: {references(published)}." if published else ""
-    label = "".join(c if c.isascii() and c.isalnum() else "-" for c in comparison.benchmark)
+    label = "".join(c if c.isascii() and c.isalnum() else "-" for c in comparison.title)
     return "\n".join(
         [
             r"\begin{table*}", r"\centering", r"\small", r"\setlength{\tabcolsep}{3pt}",

@@ -15,6 +15,7 @@ from hybrid_retrieval.reporting.cells import (
     tests_explained,
 )
 from hybrid_retrieval.reporting.columns import RANK_DISTANCE, Column
+from hybrid_retrieval.reporting.comparability import not_comparable
 from hybrid_retrieval.reporting.comparison import Comparison
 from hybrid_retrieval.reporting.difference_words import words
 from hybrid_retrieval.reporting.overview import overview
@@ -27,13 +28,14 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     """For each benchmark the summary, the tables with the best values in bold, every difference in words."""
     if len(comparisons) == 1:
         (comparison,) = comparisons
-        lines = [f"# Comparison on {_escape(comparison.benchmark)}", "", *_sections(comparison, "##")]
+        lines = [f"# Comparison on {_escape(comparison.title)}", "", *_sections(comparison, "##")]
     else:
         heads, rows = overview(comparisons)
         table = [[label, *(_bold(text, mark) for text, mark in cells)] for label, cells in rows]
-        lines = [f"# Comparison on {len(comparisons)} benchmarks", "", *_table(heads, table)]
+        lines = [f"# Comparison on {len(comparisons)} benchmarks", "", *_table(heads, table), ""]
+        lines += [f"- {_escape(sentence)}" for sentence in not_comparable(comparisons)]
         for comparison in comparisons:
-            lines += ["", f"## {_escape(comparison.benchmark)}", "", *_sections(comparison, "###")]
+            lines += ["", f"## {_escape(comparison.title)}", "", *_sections(comparison, "###")]
     return "\n".join(lines).rstrip() + "\n"
 
 

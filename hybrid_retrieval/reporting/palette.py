@@ -37,6 +37,11 @@ def colour(comparison: Comparison, experiment: Experiment) -> str:
     return _on_ramp(_LIGHT[name], step / STEPS)
 
 
+def strategy_colour(strategy: str) -> str:
+    """The colour on white paper of a strategy alone, as #rrggbb."""
+    return _on_ramp(_LIGHT[strategy], 0.5 if strategy == "hybrid" else 0.0)
+
+
 def css(comparisons: Collection[Comparison]) -> str:
     """A rule for each colour used, on a light page and on a dark one."""
     used = sorted({_place(c, e) for c in comparisons for e in c.experiments})

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from hybrid_retrieval.reporting.slurm_jobs import slurm_states
-from hybrid_retrieval.sweeps.recorded_run import is_locked
 from hybrid_retrieval.sweeps.run_record import RUN_RECORD, RunRecord, State
+from hybrid_retrieval.training.run_lock import is_locked
 
 Shown = Literal["finished", "running", "lost?", "stopped", "failed", "waiting"]
 STATES: tuple[Shown, ...] = get_args(Shown)
@@ -72,9 +72,10 @@ def _is_sound(record: RunRecord) -> bool:
     """Whether the fields that are shown are of their types; JSON may hold anything."""
     numbers = (record.started, record.updated, record.step, record.max_steps, record.seconds)
     speeds = (record.pairs_per_second, record.steps_per_second)
-    texts = (record.reason, record.slurm_job)
+    texts = (record.reason, record.slurm_job, record.watched)
     return (
         record.state in get_args(State)
+        and record.watched_mode in ("min", "max")
         and all(_is_number(value) and math.isfinite(value) for value in numbers)
         and all(value is None or _is_number(value) for value in speeds)
         and all(isinstance(value, str) for value in (record.hash, record.label, record.host))

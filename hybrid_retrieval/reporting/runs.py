@@ -11,6 +11,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.security.terminal import plain_content
 
 METRICS_FILE = "metrics.json"
 SKIPPED_FOLDERS = {".hydra", "checkpoints", "model", "wandb", "lightning_logs"}
@@ -148,20 +149,6 @@ def find_runs(folders: Sequence[Path], benchmark: str | None = None) -> list[Run
     return runs
 
 
-def by_benchmark(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs of each benchmark, in the order of the benchmarks' names.
-
-    Raises:
-        UserError: runs on one benchmark have different numbers of queries or candidates.
-    """
-    groups: dict[str, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: run.benchmark):
-        groups.setdefault(run.benchmark, []).append(run)
-    for group in groups.values():
-        _check_comparable(group)
-    return list(groups.values())
-
-
 def _metrics_files(folder: Path) -> Iterator[Path]:
     for place, subfolders, files in os.walk(folder):
         subfolders[:] = sorted(name for name in subfolders if name not in SKIPPED_FOLDERS)
@@ -171,7 +158,7 @@ def _metrics_files(folder: Path) -> Iterator[Path]:
 
 def _read_run(file: Path) -> Run:
     try:
-        metrics = json.loads(file.read_text(encoding="utf-8"))
+        metrics = plain_content(json.loads(file.read_text(encoding="utf-8")))
     except json.JSONDecodeError as error:
         raise UserError(
             f"{file}, line {error.lineno}: not valid JSON ({error.msg}). Evaluate the model again."
@@ -202,32 +189,6 @@ def _training_folder(folder: Path, metrics: dict[str, Any]) -> Path:
     return folder
 
 
-def _check_comparable(runs: Sequence[Run]) -> None:
-    first = runs[0]
-    for run in runs[1:]:
-        if run.metrics["counts"] != first.metrics["counts"]:
-            raise UserError(
-                f"{first.folder} and {run.folder} were evaluated on {first.benchmark} with different "
-                f"queries or candidates ({_counts(first)}; {_counts(run)}): not comparable. Evaluate "
-                "both with the same benchmark.path and languages."
-            )
-        ours, theirs = (of.metrics.get("benchmark_options") for of in (run, first))
-        if ours and theirs and ours != theirs:
-            key = min(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
-            raise UserError(
-                f"{first.folder} and {run.folder} were evaluated on {first.benchmark} with benchmark.{key}="
-                f"{theirs.get(key)} and {ours.get(key)}: not comparable. Evaluate both with the same."
-            )
-
-
-def _counts(run: Run) -> str:
-    counts = run.metrics["counts"]
-    return (
-        f"{sum(counts['queries'].values())} queries in {len(counts['queries'])} languages, "
-        f"pool of {counts.get('pool', 'unknown size')}"
-    )
-
-
 def _flatten(section: dict[str, Any], prefix: str) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in section.items():
@@ -244,6 +205,6 @@ def _read_yaml(file: Path) -> Any:
     if not file.is_file():
         return None
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        return plain_content(yaml.safe_load(file.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: not valid YAML ({error}). Restore the file or delete it.") from error

@@ -1,4 +1,4 @@
-"""Which jobs SLURM has in its queue, by the ids that a run sees (`SLURM_JOB_ID`)."""
+"""Which jobs SLURM has in its queue, by their ids."""
 
 import subprocess
 from collections.abc import Collection
@@ -12,11 +12,11 @@ def slurm_states(jobs: Collection[str]) -> dict[str, str] | None:
     """The state (`PENDING`, `RUNNING`, ...) of the jobs that wait or run; None where SLURM does not answer.
 
     Args:
-        jobs: ids, of a task of an array its own one (`%A` of squeue), not `17_3`.
+        jobs: ids; of a task of an array `17_3`.
     """
     # squeue refuses one id it has forgotten, and passes over it among several; an id of an array brings all
     # of its tasks.
-    command = ("squeue", "--noheader", "--array", "--format=%A|%T", f"--jobs={','.join(sorted(jobs))}")
+    command = ("squeue", "--noheader", "--array", "--format=%i|%T", f"--jobs={','.join(sorted(jobs))}")
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
     except (OSError, subprocess.TimeoutExpired):

@@ -16,8 +16,10 @@ from hybrid_retrieval.sweeps.run_record import RUN_RECORD, RunRecord
 _STYLES = {"finished": "green", "failed": "bold red", "lost?": "red", "stopped": "yellow", "running": "cyan"}
 _VALIDATED = ("val_retrieval/map_multilingual", "val/map_multilingual")
 _EVALUATED = "multilingual"
-_COLUMNS = ("where", "step", "done", "pairs/s", "left", "val loss", "val mAP", "mAP")
-_FIRST_TO_GO = ("where", "step", "val loss", "pairs/s", "val mAP")
+_COLUMNS = ("where", "step", "done", "pairs/s", "left", "best", "val loss", "val mAP", "mAP")
+_FIRST_TO_GO = ("where", "step", "val loss", "pairs/s", "val mAP", "best")
+_TOLD_BY_BEST = {"val/loss": "val loss", **dict.fromkeys(_VALIDATED, "val mAP")}
+_BETTER = {"min": "lower is better", "max": "higher is better"}
 _LABEL = 32
 _LEFT = ("running", "waiting", "stopped", "lost?")
 
@@ -91,7 +93,8 @@ def status_table(status: Status) -> RenderableType:
             for run in sweep.runs
             if run.reason and run.state != "finished"
         ]
-        parts += [Text(totals(sweep.runs)), Text("")]
+        parts += [Text(line) for line in (best_so_far(sweep.runs), totals(sweep.runs)) if line]
+        parts.append(Text(""))
     if len(status.sweeps) > 1:
         parts.append(Text(f"All: {totals(status.runs)}"))
     parts += [
@@ -99,6 +102,17 @@ def status_table(status: Status) -> RenderableType:
         for folder in status.unreadable
     ]
     return Group(*parts)
+
+
+def best_so_far(runs: Sequence[RunState]) -> str:
+    """The best value of the metric that the runs watch, and whose it is; "" where they watch several."""
+    watched = _watched_by_all(runs)
+    values = [(v, run.label) for run in runs if run.record and (v := _best(run.record)) is not None]
+    if watched is None or not values:
+        return ""
+    name, mode = watched
+    value, label = (min if mode == "min" else max)(values, key=lambda one: one[0])
+    return f"best so far of {name}, {_BETTER[mode]}: {value:.4f} ({label})"
 
 
 def totals(runs: Sequence[RunState]) -> str:
@@ -124,10 +138,18 @@ class _Runs:
         self.sweep = sweep
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        watched = _watched_by_all(self.sweep.runs)
         cells = [_cells(run.record, run.state) if run.record else {} for run in self.sweep.runs]
+        if watched is None:
+            for run, row in zip(self.sweep.runs, cells, strict=True):
+                row["best"] = _best_and_name(run.record)
         longest = max(len(run.label) for run in self.sweep.runs)
         widths = {name: max(len(name), *(len(row.get(name, "")) for row in cells)) for name in _COLUMNS}
-        for name in _FIRST_TO_GO:
+        if not any(row.get("best") for row in cells):
+            del widths["best"]
+        elif watched is not None:
+            widths.pop(_TOLD_BY_BEST.get(watched[0], ""), None)
+        for name in filter(widths.__contains__, _FIRST_TO_GO):
             if sum(widths.values()) + 2 * len(widths) + 12 + min(longest, _LABEL) <= options.max_width:
                 break
             del widths[name]
@@ -152,10 +174,28 @@ def _cells(record: RunRecord, state: str) -> dict[str, str]:
         "done": f"{100 * record.step // record.max_steps}%" if record.max_steps else "",
         "pairs/s": "" if speed is None else f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}",
         "left": _left(record) if state == "running" else "",
+        "best": _number(_best(record)),
         "val loss": _number(record.best.get("val/loss")),
         "val mAP": _number(validated),
         "mAP": _number(record.result.get(_EVALUATED)),
     }
+
+
+def _watched_by_all(runs: Sequence[RunState]) -> tuple[str, str] | None:
+    """The metric that all runs watch and its mode; None where they differ, or watch none yet."""
+    found = {(run.record.watched, run.record.watched_mode) for run in runs if run.record is not None}
+    named = [(name, mode) for name, mode in found if name is not None]
+    return named[0] if len(named) == 1 else None
+
+
+def _best(record: RunRecord) -> float | None:
+    """The best value so far of the metric that the run watches."""
+    return None if record.watched is None else record.best.get(record.watched)
+
+
+def _best_and_name(record: RunRecord | None) -> str:
+    value = _best(record) if record is not None else None
+    return "" if record is None or value is None else f"{record.watched} {value:.4f}"
 
 
 def _left(record: RunRecord) -> str:

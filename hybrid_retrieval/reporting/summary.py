@@ -41,7 +41,7 @@ def _which(comparison: Comparison) -> str:
         if found is not None:
             parts.append(f"{_named(winners)} {WHERE[column.setting]} ({column.format(found.mean)})")
     name = metric_name(comparison.metric)
-    where = f"{comparison.benchmark} ({comparison.counts_words()})"
+    where = f"{comparison.title} ({comparison.counts_words()})"
     return f"On {where} the best mean {name} is that of {join(parts) or 'no strategy'}."
 
 

@@ -4,11 +4,14 @@ import json
 import os
 import socket
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from hybrid_retrieval.atomic_file import atomic_file
+from hybrid_retrieval.security.terminal import plain_content
+from hybrid_retrieval.sweeps.slurm_queue import own_job
 
 RUN_RECORD = "run.json"
 SCHEMA = 1
@@ -28,7 +31,7 @@ class RunRecord:
         updated: of the last change.
         host: where it runs.
         pid: its process.
-        slurm_job: its job id, under SLURM.
+        slurm_job: its job id, under SLURM; of a task of an array `17_3`.
         restarts: how often it was resumed.
         step: optimiser steps done.
         max_steps: to be done.
@@ -40,6 +43,8 @@ class RunRecord:
         cost: what decides how long a step takes (`cost_of`).
         steps_per_second: of training, validation included, since the last start.
         checkpoint_step: from which it would go on; None: there is no checkpoint.
+        watched: the metric whose best value `best` holds; None: training has not begun.
+        watched_mode: whether the least (min) or the greatest value of it is the best.
     """
 
     hash: str
@@ -50,7 +55,7 @@ class RunRecord:
     updated: float = field(default_factory=time.time)
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
-    slurm_job: str | None = field(default_factory=lambda: os.environ.get("SLURM_JOB_ID"))
+    slurm_job: str | None = field(default_factory=lambda: own_job(os.environ))
     restarts: int = 0
     step: int = 0
     max_steps: int = 0
@@ -62,6 +67,8 @@ class RunRecord:
     cost: dict[str, Any] = field(default_factory=dict)
     steps_per_second: float | None = None
     checkpoint_step: int | None = None
+    watched: str | None = None
+    watched_mode: Literal["min", "max"] = "min"
 
     def continue_from(self, before: "RunRecord") -> None:
         """Take over what an earlier start of the same run has reached."""
@@ -73,7 +80,7 @@ class RunRecord:
     def read(cls, folder: Path) -> "RunRecord | None":
         """The record in a run folder, or None where there is none that can be read."""
         try:
-            content: Any = json.loads((folder / RUN_RECORD).read_bytes())
+            content: Any = plain_content(json.loads((folder / RUN_RECORD).read_bytes()))
             if not isinstance(content, Mapping) or content.get("schema") != SCHEMA:
                 return None
             return cls(**{name: value for name, value in content.items() if name != "schema"})
@@ -81,10 +88,12 @@ class RunRecord:
             return None
 
     def write(self, folder: Path) -> None:
-        """Replace the record in a run folder, at once."""
+        """Replace the record in a run folder, at once.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
         self.updated = time.time()
-        temporary = folder / f".{RUN_RECORD}-{uuid.uuid4().hex[:8]}"
-        temporary.write_text(
-            json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1) + "\n", encoding="utf-8"
-        )
-        os.replace(temporary, folder / RUN_RECORD)
+        content = {"schema": SCHEMA, **asdict(self)}
+        with atomic_file(folder / RUN_RECORD) as new:
+            new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

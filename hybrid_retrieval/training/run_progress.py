@@ -1,21 +1,26 @@
 """Keeps `run.json` of a run up to date while it trains."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 
+from hybrid_retrieval.storage_errors import StorageError
 from hybrid_retrieval.sweeps.run_record import RunRecord
 from hybrid_retrieval.training.check_options import MONITORED
 
 _EVERY = 3.0
 
+logger = logging.getLogger(__name__)
+
 
 class RunProgress(pl.Callback):
     """Writes step, speed and the best validation of a run into its record, every few seconds at most.
 
-    Only the first process of a run writes, and only where there is a record (`sweeps.recorded_run`).
+    Only the first process of a run writes, and only where there is a record (`sweeps.recorded_run`). A disk
+    that is full is worth a warning.
 
     Args:
         folder: of the run.
@@ -28,6 +33,7 @@ class RunProgress(pl.Callback):
         self.pairs = pairs
         self.watched = watched or "val/loss"
         self._record: RunRecord | None = None
+        self._warned = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write where the run starts."""
@@ -35,6 +41,8 @@ class RunProgress(pl.Callback):
         self._warm: tuple[float, int] | None = None
         if self._record is not None:
             self._record.max_steps = trainer.max_steps
+            self._record.watched = self.watched
+            self._record.watched_mode = "max" if MONITORED.get(self.watched) == "max" else "min"
             self._write(trainer)
 
     def on_train_batch_end(
@@ -93,4 +101,11 @@ class RunProgress(pl.Callback):
     def _write(self, trainer: pl.Trainer) -> None:
         assert self._record is not None
         self._record.step = trainer.global_step
-        self._record.write(self.folder)
+        try:
+            self._record.write(self.folder)
+        except StorageError as error:
+            if not self._warned:
+                logger.warning("training goes on: %s", error)
+            self._warned = True
+        else:
+            self._warned = False

@@ -15,10 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.launch import name_first_node
 from hybrid_retrieval.training.assemble import Parts
+from hybrid_retrieval.training.batch_type_loss import BatchTypeLoss
 from hybrid_retrieval.training.check_options import MONITORED
 from hybrid_retrieval.training.finite_guard import FiniteGuard
 from hybrid_retrieval.training.fsdp2 import FSDP2, FSDP2Strategy
-from hybrid_retrieval.training.last_checkpoint import LAST_CHECKPOINT, AtomicCheckpointIO, LastCheckpoint
+from hybrid_retrieval.training.last_checkpoint import LastCheckpoint, SealedCheckpointIO
 from hybrid_retrieval.training.loggers import loggers_of
 from hybrid_retrieval.training.precision import training_precision, warn_of_emulation
 from hybrid_retrieval.training.preemption import Preemption
@@ -58,6 +59,7 @@ def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validat
     preemption = Preemption(resumes=bool(cfg.resume))
     callbacks: list[pl.Callback] = [
         BatchStatistics(parts.plan, 10 * options["log_every_n_steps"]),
+        BatchTypeLoss(options["log_every_n_steps"]),
         Throughput(10 * options["log_every_n_steps"]),
         TimeEstimate(options["max_steps"], interval if validate else None),
         FiniteGuard(parts, run_folder),
@@ -68,9 +70,9 @@ def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validat
         *_best(run_folder, monitor),
     ]
     if cfg.save_checkpoints:
-        last = run_folder / "checkpoints" / LAST_CHECKPOINT
         every = every or options["max_steps"]
-        callbacks.append(LastCheckpoint(last, every, interval if validate else None, preemption))
+        validate_every = interval if validate else None
+        callbacks.append(LastCheckpoint(run_folder / "checkpoints", every, validate_every, preemption))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=1 if sys.stdout.isatty() else 10))
     if monitor and not validate:
@@ -84,7 +86,7 @@ def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validat
         return pl.Trainer(
             **options,
             callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
+            plugins=[SealedCheckpointIO()],
             logger=loggers_of(cfg, run_folder, parts.train),
             default_root_dir=run_folder,
             enable_progress_bar=progress,

@@ -62,12 +62,14 @@ def write_run(
     noise: float = 0.25,
     settings: Mapping[str, tuple[str, ...]] = PARALLEL,
     bias: tuple[str, ...] = ("rank_distance",),
+    trained: tuple[str, ...] | None = None,
 ) -> Path:
     """Write metrics.json and what train writes beside it; the per-query values are consistent with it.
 
     Args:
         settings: metrics of each setting that the benchmark has.
         bias: measures of language bias.
+        trained: languages; None: those of `TRAINED` that the benchmark has.
     """
     folder.mkdir(parents=True, exist_ok=True)
     skill, untrained = SKILLS[strategy], strategy == "untrained"
@@ -115,7 +117,7 @@ def write_run(
             "strategy": strategy,
             "alpha": alpha if alpha is not None else (0.5 if strategy == "hybrid" else None),
             "seed": seed, "backbone": "e5_small_q4", "data": ["world_facts"],
-            "languages": ["en"] if strategy == "en_en" else [x for x in TRAINED if x in languages],
+            "languages": ["en"] if strategy == "en_en" else trained or [x for x in TRAINED if x in languages],
             "steps": 60, "global_batch_size": 32, "train_seconds": 120.0 + seed,
         }  # fmt: skip
     metrics = {

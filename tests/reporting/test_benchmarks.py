@@ -20,7 +20,17 @@ from hybrid_retrieval.reporting.latex import latex
 from hybrid_retrieval.reporting.markdown import markdown
 from hybrid_retrieval.reporting.summary import further_sentences, summary_sentences
 
-from .fake_runs import METRICS, MEWSLI_X, MIRACL, PARALLEL, TATOEBA, compare_one, write_run, write_study
+from .fake_runs import (
+    METRICS,
+    MEWSLI_X,
+    MIRACL,
+    PARALLEL,
+    TATOEBA,
+    TRAINED,
+    compare_one,
+    write_run,
+    write_study,
+)
 from .test_latex import assert_well_formed
 from .test_report import Page
 
@@ -52,7 +62,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 settings, languages, _ = SHAPES[name]
                 write_run(
                     own / name, strategy, seed, benchmark=name, settings=settings, languages=languages,
-                    bias=(), questions=25, curves=False,
+                    bias=(), questions=25, curves=False, trained=TRAINED,
                 )  # fmt: skip
     return folder
 

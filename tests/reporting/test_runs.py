@@ -6,7 +6,7 @@ import pytest
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.reporting.experiments import group_runs
-from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, by_benchmark, find_runs
+from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, find_runs
 
 from .fake_runs import SKILLS, write_run, write_study
 
@@ -94,7 +94,7 @@ def test_no_run_names_the_folder_and_the_command(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=re.escape(str(tmp_path)) + r": no metrics\.json.*hybrid-retrieval train"
     ):
-        by_benchmark(find_runs([tmp_path]))
+        find_runs([tmp_path])
     with pytest.raises(UserError, match="no such folder"):
         find_runs([tmp_path / "absent"])
 
@@ -105,35 +105,23 @@ def test_broken_metrics_name_file_and_line(tmp_path: Path) -> None:
 
     file.write_text('{"schema": 1,\n"model": "hal', encoding="utf-8")
     with pytest.raises(UserError, match=re.escape(str(file)) + ", line 2: not valid JSON"):
-        by_benchmark(find_runs([tmp_path]))
+        find_runs([tmp_path])
     file.write_text(json.dumps(whole | {"schema": 2}), encoding="utf-8")
     with pytest.raises(UserError, match="schema 1"):
-        by_benchmark(find_runs([tmp_path]))
+        find_runs([tmp_path])
     file.write_text(json.dumps({k: v for k, v in whole.items() if k != "per_pair"}), encoding="utf-8")
     with pytest.raises(UserError, match="no per_pair"):
-        by_benchmark(find_runs([tmp_path]))
+        find_runs([tmp_path])
 
 
-def test_runs_on_several_benchmarks_are_kept_apart(tmp_path: Path) -> None:
+def test_one_benchmark_can_be_chosen(tmp_path: Path) -> None:
     write_run(tmp_path / "a", "x_y", 1, benchmark="xquad_r")
     write_run(tmp_path / "b", "x_y", 2, benchmark="world_facts", questions=9)
     write_run(tmp_path / "a" / "mlqa_r", "x_y", 1, benchmark="mlqa_r")
 
-    groups = by_benchmark(find_runs([tmp_path]))
-
-    names = [[run.benchmark for run in group] for group in groups]
-    assert names == [["mlqa_r"], ["world_facts"], ["xquad_r"]]
     assert [run.folder.name for run in find_runs([tmp_path], "xquad_r")] == ["a"]
     with pytest.raises(UserError, match="The runs found are on mlqa_r, world_facts, xquad_r"):
         find_runs([tmp_path], "miracl")
-
-
-def test_different_counts_are_refused(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", "x_y", 1, questions=10)
-    write_run(tmp_path / "b", "x_y", 2, questions=11)
-
-    with pytest.raises(UserError, match=r"50 queries in 5 languages.*55 queries in 5 languages"):
-        by_benchmark(find_runs([tmp_path]))
 
 
 def test_untrained_backbones_are_told_apart_by_name(tmp_path: Path) -> None:
@@ -143,16 +131,6 @@ def test_untrained_backbones_are_told_apart_by_name(tmp_path: Path) -> None:
 
     write_study(tmp_path / "three", ("untrained",), model="/other/second")
     assert len({e.label for e in group_runs(find_runs([tmp_path]))}) == 3
-
-
-def test_runs_on_different_forms_of_a_benchmark_are_refused(tmp_path: Path) -> None:
-    for name, candidate in (("a", "sentence"), ("b", "context")):
-        file = write_run(tmp_path / name, "hybrid", seed=1) / "metrics.json"
-        metrics = json.loads(file.read_text(encoding="utf-8"))
-        metrics["benchmark_options"] = {"candidate": candidate, "languages": None}
-        file.write_text(json.dumps(metrics), encoding="utf-8")
-    with pytest.raises(UserError, match=r"benchmark\.candidate=sentence and context: not comparable"):
-        by_benchmark(find_runs([tmp_path]))
 
 
 def test_a_setting_that_is_off_is_as_one_that_an_earlier_version_did_not_have(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from hybrid_retrieval.config_folder import config_folder
 from hybrid_retrieval.reporting import run_states
 from hybrid_retrieval.reporting.slurm_jobs import slurm_states
 from hybrid_retrieval.reporting.status import read_status, status_table
-from hybrid_retrieval.sweeps.recorded_run import LOCK
 from hybrid_retrieval.sweeps.run_record import RUN_RECORD, RunRecord
+from hybrid_retrieval.training.run_lock import LOCK
 from tests.conftest import Command
 from tests.refusal import refused
 
@@ -91,6 +91,42 @@ def test_a_row_tells_step_speed_time_left_and_scores(tmp_path: Path) -> None:
     assert row[3:] == ["300/1000", "30%", "51", "1:56:40", "1.2500", "0.3750"]
     assert next(line for line in lines if line.split()[:1] == ["b"]).split()[-1] == "0.5000"
     assert "3 runs: 2 finished, 1 running; 1 to do; best multilingual mAP 0.7500 (c)" in lines
+
+
+@pytest.mark.parametrize(
+    ("watched", "values", "heads", "best"),
+    [
+        ("val/loss", (1.25, 1.125), "best val mAP mAP", "1.1250 (b)"),
+        ("val/map_multilingual", (0.375, 0.25), "best val loss mAP", "0.3750 (a)"),
+        ("val_retrieval/ndcg@10_monolingual", (0.5, 0.75), "best val loss val mAP mAP", "0.7500 (b)"),
+    ],
+)
+def test_what_is_watched_is_told_by_name_with_the_best_run(
+    tmp_path: Path, watched: str, values: tuple[float, float], heads: str, best: str
+) -> None:
+    mode = "min" if watched == "val/loss" else "max"
+    for name, value in zip("ab", values, strict=True):
+        write_run(tmp_path / name, best={watched: value}, watched=watched, watched_mode=mode)
+    write_run(tmp_path / "c")  # has not begun to train
+
+    lines = shown(tmp_path).splitlines()
+
+    header = next(line.split() for line in lines if line.split()[:2] == ["run", "state"])
+    assert header[header.index("left") + 1 :] == heads.split()
+    direction = {"min": "lower", "max": "higher"}[mode]
+    assert f"best so far of {watched}, {direction} is better: {best}" in lines
+
+
+def test_runs_that_watch_different_metrics_name_them_each(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", best={"val/loss": 1.25}, watched="val/loss")
+    maps = {"val/loss": 1.0, "val/rank_distance": 4.0}
+    write_run(tmp_path / "b", best=maps, watched="val/rank_distance")
+
+    text = shown(tmp_path)
+
+    assert "val/loss 1.2500" in text
+    assert "val/rank_distance 4.0000" in text
+    assert "best so far" not in text
 
 
 @pytest.mark.parametrize("width", [64, 80, 100, 140])

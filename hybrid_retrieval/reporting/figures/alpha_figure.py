@@ -42,8 +42,8 @@ def alpha_curve(comparison: Comparison, *, width: float = COLUMN) -> "Figure | N
             axes.set_visible(False)
         for axes in grid[max(len(columns) - across, 0) : len(columns)]:
             axes.tick_params(labelbottom=True)
-        figure.supxlabel(r"$\alpha$, the probability of a monolingual batch", fontsize=7)
-        legend_below(figure, grid[0], 3)
+            axes.set_xlabel(r"$\alpha$ (monolingual batches)")
+        legend_below(figure, grid[0], 4 if width >= FULL else 2)
 
     return draw(width, down * 1.2 + 0.5, paint)
 

@@ -36,7 +36,7 @@ def write_figures(comparisons: Sequence[Comparison], folder: Path) -> list[Path]
     """
     written = []
     for comparison in comparisons:
-        place = folder if len(comparisons) == 1 else folder / file_name(comparison.benchmark)
+        place = folder if len(comparisons) == 1 else folder / file_name(comparison.title)
         place.mkdir(parents=True, exist_ok=True)
         for name, of in FIGURES.items():
             figure = of(comparison)

@@ -79,7 +79,7 @@ def heat_map_difference(
     def paint(figure: "Figure") -> None:
         axes = figure.subplots()
         image = axes.imshow(matrix, cmap="PuOr", vmin=-limit, vmax=limit)
-        _label(axes, languages)
+        label_languages(axes, languages)
         axes.set_title(plain(f"{first.label} − {second.label}"))
         digits = 1 if limit < 0.1 else 0
         size = min(5.5, 60 / len(languages))
@@ -109,7 +109,7 @@ def _row(comparison: Comparison, found: Mapping[str, Values], label: str, width:
         image: Any = None
         for axes, (name, matrix) in zip(grid, zip(shown, matrices, strict=True), strict=True):
             image = axes.imshow(matrix, cmap="cividis", **scale)
-            _label(axes, languages)
+            label_languages(axes, languages)
             axes.set_title(plain(name))
         for axes in grid[1:]:
             axes.set_ylabel("")
@@ -122,7 +122,8 @@ def _matrix(languages: Sequence[str], values: Values) -> np.ndarray:
     return np.array([[values.get((x, y), np.nan) for y in languages] for x in languages])
 
 
-def _label(axes: "Axes", languages: Sequence[str]) -> None:
+def label_languages(axes: "Axes", languages: Sequence[str]) -> None:
+    """Language codes on both axes of a heat map of query language by document language."""
     places = range(len(languages))
     size = min(6.0, 75 / len(languages))
     axes.set_xticks(places, [plain(x) for x in languages], fontsize=size, rotation=90)

@@ -49,7 +49,7 @@ def _draw(figure: "FigureBase", comparison: Comparison) -> None:
     left.set_yticks(range(count), [_wrapped(e.label) for e in comparison.experiments])
     left.set_ylim(count - 0.45, -0.55)
     languages = len(comparison.languages)
-    title = f"{plain(comparison.benchmark)}, {languages} language{'s'[: languages - 1]}"
+    title = f"{plain(comparison.title)}, {languages} language{'s'[: languages - 1]}"
     if any(len(e.runs) > 1 for e in comparison.experiments):
         title += "; mean ± standard deviation over seeds"
     figure.suptitle(title, fontsize=11)

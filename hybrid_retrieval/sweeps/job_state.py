@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hybrid_retrieval.sweeps.job import Job
-from hybrid_retrieval.sweeps.recorded_run import METRICS, is_locked
+from hybrid_retrieval.sweeps.recorded_run import METRICS
 from hybrid_retrieval.sweeps.run_record import RunRecord
+from hybrid_retrieval.training.run_lock import is_locked
 
 
 @dataclass(frozen=True)

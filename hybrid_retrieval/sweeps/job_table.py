@@ -34,7 +34,7 @@ def print_results(jobs: Sequence[Job], records: Sequence[RunRecord | None]) -> N
         numbers = [_number(record.result.get(name)) for name in _MEASURES]
         state = Text(record.state, style=_STYLES[record.state])
         table.add_row(Text(job.name), state, *numbers, duration(record.seconds) if record.seconds else "")
-    console = _console(table)
+    console = console_for(table)
     console.print(table)
     counts = [record.state if record else "not started" for record in records]
     told = ", ".join(f"{counts.count(state)} {state}" for state in dict.fromkeys(counts))
@@ -59,7 +59,7 @@ def print_plan(jobs: Sequence[Job], estimates: Sequence[Estimate]) -> None:
             left.append(estimate)
         time = "" if state.name == "finished" else _time(estimate.seconds)
         table.add_row(Text(job.name), job.hash, str(state), time)
-    console = _console(table)
+    console = console_for(table)
     console.print(table)
     console.print(f"{len(jobs)} jobs, {len(left)} to run or to go on; in ", end="")
     console.print(Text(str(jobs[0].sweep_folder)), soft_wrap=True)
@@ -95,7 +95,8 @@ def _table(jobs: Sequence[Job], *columns: str) -> Table:
     return table
 
 
-def _console(table: Table) -> Console:
+def console_for(table: Table) -> Console:
+    """Where to print a table: as wide as it needs, unless that is a terminal."""
     console = Console()
     if console.is_terminal:
         return console

@@ -48,7 +48,7 @@ def plan_jobs(
                 "data=paper."
             )
         grid = grid.varied(_LEAVE_OUT, ["null", *map(quoted, names)])
-    folder = sweep_folder(config, grid)
+    folder = sweep_folder(config, grid.fixed())
     jobs: dict[str, Job] = {}
     for overrides in grid:
         job = make_job(context, config, overrides, grid.varying, folder)
@@ -59,7 +59,13 @@ def plan_jobs(
 
 
 def make_job(
-    context: HydraContext, config: DictConfig, overrides: Sequence[str], varying: Sequence[str], folder: Path
+    context: HydraContext,
+    config: DictConfig,
+    overrides: Sequence[str],
+    varying: Sequence[str],
+    folder: Path,
+    *,
+    name: str | None = None,
 ) -> Job:
     """One job of a sweep.
 
@@ -69,13 +75,14 @@ def make_job(
         overrides: `name=value`, all of the job's.
         varying: names that its label tells.
         folder: of the sweep.
+        name: its label, instead.
 
     Raises:
         HydraException: an override names what does not exist.
     """
     cfg = compose(context, config, overrides)
     hash_ = configuration_hash(cfg)
-    name = _label_there(folder, hash_) or label(overrides, varying, cfg.sampler.name)
+    name = _label_there(folder, hash_) or name or label(overrides, varying, cfg.sampler.name)
     return Job(tuple(overrides), cfg, hash_, name, folder)
 
 
@@ -97,8 +104,12 @@ def compose(context: HydraContext, config: DictConfig, overrides: Sequence[str])
     return cfg
 
 
-def sweep_folder(config: DictConfig, grid: Grid) -> Path:
+def sweep_folder(config: DictConfig, fixed: Sequence[str]) -> Path:
     """`hydra.sweep.dir` where it is given; with a sweep file, else, one by its name and what is fixed.
+
+    Args:
+        config: as for `plan_jobs`.
+        fixed: overrides that all jobs share.
 
     Raises:
         UserError: `hydra.sweep.subdir` is given, which a sweep chooses itself.
@@ -112,4 +123,4 @@ def sweep_folder(config: DictConfig, grid: Grid) -> Path:
     name = config.hydra.runtime.choices.get("sweep")
     if name is None or any(override.startswith("hydra.sweep.dir=") for override in given):
         return Path(config.hydra.sweep.dir)
-    return _SWEEPS / f"{name}-{overrides_hash(grid.fixed())[:6]}"
+    return _SWEEPS / f"{name}-{overrides_hash(fixed)[:6]}"

@@ -1,19 +1,20 @@
 """The record of a run, kept from its first moment to its last, whatever ends it."""
 
-import fcntl
 import json
 import logging
 import os
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hybrid_retrieval.errors import RunFailedError, UserError
+from hybrid_retrieval.security.log_records import safe
+from hybrid_retrieval.storage_errors import StorageError, storage_errors_explained
 from hybrid_retrieval.sweeps.run_record import RUN_RECORD, RunRecord
+from hybrid_retrieval.training.run_lock import locked
 
-LOCK = ".run.lock"
 METRICS = "metrics.json"
 SETTINGS = ("monolingual", "cross_lingual", "multilingual")
 
@@ -37,17 +38,20 @@ def recorded_run(folder: Path, record: RunRecord, *, resume: bool | str) -> Iter
     folder.mkdir(parents=True, exist_ok=True)
     before = RunRecord.read(folder)
     check_same_run(folder, before, record.hash, resume=resume)
-    with _locked(folder):
+    with locked(folder, "run"):
         started = time.monotonic()
         if before is not None and before.hash == record.hash and resume:
             record.continue_from(before)
         record.write(folder)
         try:
-            yield
+            with storage_errors_explained(folder):
+                yield
         except BaseException as error:
             state, reason = how_it_ended(error)
             _write_traceback(error)
-            _end(folder, record, started, state=state, reason=reason, user_error=isinstance(error, UserError))
+            by_mistake = isinstance(error, UserError)
+            with suppress(StorageError):  # there may be no room for that either
+                _end(folder, record, started, state=state, reason=reason, user_error=by_mistake)
             raise
         _end(folder, record, started, state="finished", reason=None)
 
@@ -83,36 +87,11 @@ def how_it_ended(error: BaseException) -> tuple[str, str]:
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         return "stopped", "interrupted"
     if isinstance(error, SystemExit):
-        return "stopped", "terminated" if error.code is None else f"left with exit status {error.code}"
-    text = " ".join(str(error).split())
+        left = "terminated" if error.code is None else f"left with exit status {error.code}"
+        return "stopped", getattr(error, "reason", left)
+    text = safe(" ".join(str(error).split()))
     explained = isinstance(error, UserError | RunFailedError)
     return "failed", text if explained else f"{type(error).__name__}: {text}"
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process is at the run in this folder now."""
-    try:
-        with (folder / LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no such file, or a file system without locks
-        return False
-    return False
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / LOCK).open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another process is at the run in {folder}: wait for its end, or choose another folder."
-            ) from error
-        except OSError as error:
-            logger.warning("%s cannot be locked (%s): do not start this run twice at once", folder, error)
-        yield
 
 
 def _end(

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from hydra.core.utils import JobReturn, JobStatus
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.security.log_records import safe
 from hybrid_retrieval.sweeps.job import Job, quoted
 from hybrid_retrieval.sweeps.job_state import state_of
-from hybrid_retrieval.sweeps.recorded_run import check_same_run, is_locked
+from hybrid_retrieval.sweeps.recorded_run import check_same_run
 from hybrid_retrieval.sweeps.run_record import RunRecord
+from hybrid_retrieval.training.run_lock import is_locked
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
@@ -89,5 +91,5 @@ def _record_after(job: Job, returned: JobReturn | None, *, ended: bool) -> RunRe
     error = None
     if returned is not None and returned.status is JobStatus.FAILED:
         error = returned._return_value
-    reason = "did not start" if error is None else f"did not start: {' '.join(str(error).split())}"
+    reason = "did not start" if error is None else safe(f"did not start: {' '.join(str(error).split())}")
     return RunRecord(job.hash, job.label, "stopped", reason, user_error=isinstance(error, UserError))

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, filter_overrides, setup_globals
+from hydra.core.utils import JobReturn, setup_globals
 from omegaconf import open_dict
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.sweeps.configuration_hash import configuration_hash
 from hybrid_retrieval.sweeps.slurm_queue import SlurmQueue, in_order
+from hybrid_retrieval.sweeps.slurm_refusal import refusal
 from hybrid_retrieval.sweeps.slurm_resources import sbatch_parameters
 from hybrid_retrieval.sweeps.slurm_submission import Submission
 from hybrid_retrieval.sweeps.slurm_wait import wait_for
@@ -48,6 +49,11 @@ def launch(launcher: Any, job_overrides: Sequence[Sequence[str]], first: int) ->
     submitted, queue = SubmittedJobs(folder / "jobs.json"), SlurmQueue()
     _attach(runs, submitted, queue, folder)
     _submit(launcher, [run for run in runs if run.job is None], submitted, folder, settings.requeues)
+    logger.info(
+        "logs: %s; how far the jobs are: hybrid-retrieval status %s\n"
+        "Ctrl-C leaves them running; the same line with hydra.sweep.dir=%s waits for them again",
+        *(folder / "<job>", folder.parent, folder.parent),
+    )
     try:
         return wait_for(runs, queue, settings.poll_seconds)
     except KeyboardInterrupt:
@@ -131,13 +137,13 @@ def _submit(
                 executor.update_parameters(job_name=name, **array[0].parameters)
                 jobs = executor.map_array(launcher, *zip(*map(_job_arguments, array), strict=True))
             except (FailedSubmissionError, RuntimeError, OSError) as error:
-                raise UserError(_refusal(error, submitted=len([r for r in runs if r.job]))) from error
+                before = sum(run.job is not None for run in runs)
+                raise UserError(refusal(error, array[0].parameters, before)) from error
             for run, job in zip(array, jobs, strict=True):
                 run.job = job
             submitted.add({run.hash: (run.job.job_id, run.job.num_tasks) for run in array})
-            for run in array:
-                logger.info("\tjob %s: %s", run.job.job_id, " ".join(filter_overrides(run.overrides)))
-            logger.info("%d submitted: %s; logs in %s", len(array), _asked(array[0].parameters), folder)
+            names = "".join(f"\n  {run.job.job_id}  {run.folder.name}" for run in array)
+            logger.info("%d jobs submitted: %s%s", len(array), _asked(array[0].parameters), names)
 
 
 def _job_arguments(run: Submission) -> tuple[Any, ...]:
@@ -150,20 +156,6 @@ def _asked(parameters: dict[str, Any]) -> str:
     per_node = f"{parameters['nodes']} x {parameters['ntasks_per_node']} processes"
     gpus = f"{parameters.get('gpus_per_node', 'no')} GPUs a node"
     return ", ".join([*where, per_node, gpus, f"{parameters['time']} minutes"])
-
-
-def _refusal(error: Exception, submitted: int) -> str:
-    text = " ".join(str(error).split())
-    before = f" {submitted} jobs were submitted before and go on." if submitted else ""
-    if "Could not detect" in text:
-        return (
-            "launcher=slurm needs SLURM's commands (sbatch, srun, squeue), which are not here: start on a "
-            "login node of the cluster, or use launcher=local."
-        )
-    found = text.partition("sbatch: error:")[2].strip() or text
-    return (
-        f"sbatch refused the jobs: {found}.{before} See launcher.partition, account, qos, mem_gb, additional."
-    )
 
 
 def _say_what_goes_on(runs: Sequence[Submission], queue: SlurmQueue, folder: Path) -> None:

@@ -2,9 +2,10 @@
 
 import getpass
 import logging
+import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hybrid_retrieval.errors import UserError
@@ -29,6 +30,8 @@ ENDED = frozenset(
 _STUCK = ("launch failed requeued held", "BadConstraints", "DependencyNeverSatisfied")
 _FIELDS = ("State", "ExitCode", "Elapsed", "Timelimit", "ReqMem", "NodeList")
 _SECONDS = 30
+# A shell's exit status of a process that a signal ended, less the signal's number.
+_SIGNALLED = 128
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,44 @@ class SlurmQueue:
         return _death(*found[-1].split("|")[: len(_FIELDS)])
 
 
+def partitions() -> list[str]:
+    """The partitions of the cluster.
+
+    Raises:
+        UserError: sinfo does not answer.
+    """
+    return list(dict.fromkeys(_run("sinfo", "--noheader", "--format=%R").split()))
+
+
+def own_job(environment: Mapping[str, str]) -> str | None:
+    """The id of the job that a process belongs to, `17` or of an array `17_3`; None outside of SLURM.
+
+    `SLURM_JOB_ID` of a task of an array is another number, which scancel (22.05) does not take.
+    """
+    array, task = (environment.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else environment.get("SLURM_JOB_ID")
+
+
 def job_state(job: str) -> str:
-    """The state of one job as the controller knows it; `UNKNOWN` where it does not answer."""
+    """The state of the own job of this process, as the controller knows it.
+
+    Of a job that SLURM is ending the controller says `COMPLETING`, whatever comes of it. Then this is
+    `REQUEUED` where SLURM has counted a restart more than the process knows of, `TIMEOUT` where the job's
+    time is up, else `CANCELLED`.
+
+    Returns:
+        `RUNNING`, `PENDING` and others; `UNKNOWN` where the controller does not answer.
+    """
     try:
-        return _of_controller(_run("scontrol", "--oneliner", "show", "job", job)).state
+        fields = _fields(_run("scontrol", "--oneliner", "show", "job", job))
     except UserError:
         return "UNKNOWN"
+    state = fields.get("JobState", "UNKNOWN")
+    if state != "COMPLETING":
+        return state
+    if int(fields.get("Restarts", "0")) > int(os.environ.get("SLURM_RESTART_COUNT", "0")):
+        return "REQUEUED"
+    return "TIMEOUT" if fields.get("Reason") == "TimeLimit" else "CANCELLED"
 
 
 def requeue(job: str) -> str | None:
@@ -124,9 +159,13 @@ def _queued(line: str) -> tuple[str, Queued]:
     return job, Queued(state, reason.strip("() "))
 
 
+def _fields(text: str) -> dict[str, str]:
+    """What scontrol shows of a job: the first line, as the tasks of an array follow one another."""
+    return dict(re.findall(r"(\w+)=(\S*)", text.splitlines()[0]))
+
+
 def _of_controller(text: str) -> Death:
-    # The tasks of an array follow one another, a line each; that of the id asked for comes first.
-    fields = dict(re.findall(r"(\w+)=(\S*)", text.splitlines()[0]))
+    fields = _fields(text)
     memory = fields.get("MinMemoryNode") or fields.get("MinMemoryCPU") or ""
     names = ("JobState", "ExitCode", "RunTime", "TimeLimit")
     return _death(*[fields.get(name, "") for name in names], memory, fields.get("NodeList", ""))
@@ -142,6 +181,8 @@ def _death(*values: str) -> Death:
     status, _, number = code.partition(":")
     if status.isdigit() and int(status):
         details.append(f"exit status {status}")
+        if int(status) > _SIGNALLED:
+            number = str(int(status) - _SIGNALLED)
     if number.isdigit() and int(number):
         details.append(f"signal {number}")
     # "CANCELLED by 1000"

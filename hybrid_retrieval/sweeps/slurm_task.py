@@ -6,6 +6,8 @@ import time
 
 from hydra.core.utils import JobReturn, JobStatus
 
+from hybrid_retrieval.security.log_records import safe
+
 _SECONDS = 10.0
 
 
@@ -36,5 +38,5 @@ def wait_for_first_task(found: JobReturn) -> None:
     while not first.result_pickle.exists() and not (failed and time.monotonic() > until):
         time.sleep(1)
     if failed:
-        sys.stderr.write(f"process {environment.global_rank} failed: {found._return_value!r}\n")
+        sys.stderr.write(safe(f"process {environment.global_rank} failed: {found._return_value!r}\n"))
         raise SystemExit(1)

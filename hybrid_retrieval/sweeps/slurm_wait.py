@@ -19,8 +19,9 @@ _RESULT_SECONDS = 10.0
 _SILENCE_SECONDS = 600.0
 _LOG_LINES = 12
 
+_MEMORY = "Set launcher.mem_gb higher, or lower the memory of the run (loss.grad_cache=true)."
 _ADVICE = {
-    "OUT_OF_MEMORY": "Set launcher.mem_gb higher, or lower the memory of the run (loss.grad_cache=true).",
+    "OUT_OF_MEMORY": _MEMORY,
     "TIMEOUT": "The same line again goes on from the last checkpoint; see launcher.timeout_min.",
     "NODE_FAIL": "The same line again goes on from the last checkpoint.",
     "CANCELLED": "The same line again goes on from the last checkpoint.",
@@ -83,7 +84,11 @@ def _result(run: Submission) -> JobReturn:
         found: JobReturn = run.job.task(0).result()
         return found
     except Exception as error:
-        return failed(run, f"job {run.job.job_id} gave no result: {error}")
+        # submitit puts the traceback between two rules.
+        lines = [line for line in str(error).split("-" * 20)[:2][-1].strip("- \n").splitlines() if line]
+        why = lines[-1] if lines else repr(error)
+        log = run.job.task(0).paths.stdout
+        return failed(run, f"job {run.job.job_id} gave no result: {why}. Its log: {log}")
 
 
 def _dead(run: Submission, job: Queued | None, queue: SlurmQueue) -> JobReturn:
@@ -95,17 +100,21 @@ def _dead(run: Submission, job: Queued | None, queue: SlurmQueue) -> JobReturn:
     short = f"job {run.job.job_id} ended without a result: {what}{f'; {own}' if own else ''}"
     if job is not None:
         short += f". `scancel {run.job.job_id}` takes it out of the queue"
-    record_death(run, death, short)
-    advice = _ADVICE.get(death.state, "")
-    return failed(run, "\n".join(filter(None, (f"{short}. {advice}".rstrip(), _last_lines(log)))))
+    advice = _ADVICE.get(death.state)
+    if death.state == "FAILED" and death.details.endswith("signal 9"):
+        advice = f"Killed, as for want of memory. {_MEMORY}"
+    message = " ".join(filter(None, (f"{short}.", advice, f"Its log: {log}")))
+    record_death(run, death, message)
+    logger.warning("%s: %s%s", run.folder.name, message, _last_lines(log))
+    return failed(run, message)
 
 
 def _last_lines(log: Path) -> str:
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return f"It wrote no log ({log})."
-    return "\n".join([f"The end of {log}:", *(f"  {line}" for line in lines[-_LOG_LINES:])])
+        return ""
+    return "".join(f"\n  {line}" for line in lines[-_LOG_LINES:])
 
 
 def _tell(jobs: Sequence[Queued | None], told: str) -> str:

@@ -8,6 +8,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.security.log_records import protect_handlers
 from hybrid_retrieval.sweeps.check_job import started_by_slurm
 from hybrid_retrieval.sweeps.estimate import estimate_jobs
 from hybrid_retrieval.sweeps.job import Job
@@ -79,11 +80,10 @@ def sweep(
             process was asked to terminate; the table was printed.
         KeyboardInterrupt: interrupted; the table was printed.
     """
+    protect_handlers()
     jobs = plan_jobs(context, config, params, arguments, leave_one_out=leave_one_out)
     first = jobs[0].cfg
-    for name in ("dry_run", "rerun_failed"):
-        if not isinstance(first[name], bool):
-            raise UserError(f"{name}={first[name]} must be true or false.")
+    check_switches(first)
     if first.dry_run:
         print_plan(jobs, estimate_jobs(jobs))
         return
@@ -95,3 +95,17 @@ def sweep(
     print_results(jobs, records)
     if failed := [record for record in records if record.state != "finished"]:
         raise SystemExit(2 if all(record.user_error for record in failed) else 1)
+
+
+def check_switches(cfg: DictConfig) -> None:
+    """Refuse values of a sweep's own settings that are none.
+
+    Args:
+        cfg: of a job.
+
+    Raises:
+        UserError: `dry_run` or `rerun_failed` is neither true nor false.
+    """
+    for name in ("dry_run", "rerun_failed"):
+        if not isinstance(cfg[name], bool):
+            raise UserError(f"{name}={cfg[name]} must be true or false.")

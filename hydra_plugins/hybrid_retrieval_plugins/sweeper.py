@@ -16,11 +16,13 @@ class JobSweeperConf:
     Attributes:
         params: overrides of a sweep, such as `{seed: "1,2,3"}`; those of the command line win.
         leave_one_out: whether each data set of `data` is left out in turn, besides a job with all.
+        search: of `SearchSweeper`: what a search varies and optimises (`conf/sweep/search.yaml`).
     """
 
     _target_: str = "hydra_plugins.hybrid_retrieval_plugins.sweeper.JobSweeper"
     params: dict[str, Any] | None = None
     leave_one_out: bool = False
+    search: dict[str, Any] | None = None
 
 
 ConfigStore.instance().store(
@@ -31,9 +33,15 @@ ConfigStore.instance().store(
 class JobSweeper(BasicSweeper):
     """Hands over to `hybrid_retrieval.sweeps.sweep`; the launcher is made there, once the folder is known."""
 
-    def __init__(self, params: dict[str, Any] | None = None, leave_one_out: bool = False) -> None:
+    def __init__(
+        self,
+        params: dict[str, Any] | None = None,
+        leave_one_out: bool = False,
+        search: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(max_batch_size=None, params=params)
         self.leave_one_out = leave_one_out
+        self.search = search
         self.task_function: TaskFunction | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -47,8 +55,14 @@ class JobSweeper(BasicSweeper):
             UserError: the sweep cannot start.
             SystemExit: jobs failed.
         """
-        from hybrid_retrieval.sweeps.sweep import sweep  # noqa: PLC0415 (every Hydra start imports this file)
+        from hybrid_retrieval.errors import UserError  # noqa: PLC0415 (every Hydra start imports this file)
+        from hybrid_retrieval.sweeps.sweep import sweep  # noqa: PLC0415
 
+        if self.search is not None:
+            raise UserError(
+                f"hydra.sweeper.search needs hydra.sweeper._target_={__name__}.SearchSweeper, as in "
+                "conf/sweep/search.yaml."
+            )
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.task_function is not None
@@ -59,4 +73,29 @@ class JobSweeper(BasicSweeper):
             {name: str(value) for name, value in self.params.items()},
             arguments,
             leave_one_out=self.leave_one_out,
+        )
+
+
+class SearchSweeper(JobSweeper):
+    """Hands over to `hybrid_retrieval.sweeps.search`, which chooses the jobs one after another."""
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run a search, with what the overrides `arguments` say of its space.
+
+        Raises:
+            UserError: the search cannot start.
+            SystemExit: it did not come to its end.
+        """
+        from hybrid_retrieval.sweeps.search import search  # noqa: PLC0415 (every Hydra start imports this file)
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.task_function is not None
+        search(
+            self.hydra_context,
+            self.task_function,
+            self.config,
+            {name: str(value) for name, value in self.params.items()},
+            arguments,
+            given=self.search or {},
         )

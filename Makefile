@@ -43,7 +43,7 @@ test-slow: $(STAMP) ## the tests that take minutes each or fetch from the packag
 
 test-slurm: $(STAMP) ## sweeps on a SLURM cluster of two virtual nodes (minutes, root)
 	tests/slurm/local_cluster.sh install
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slurm tests/slurm
+	OMP_NUM_THREADS=1 $(BIN)/pytest -v -m slurm tests/slurm
 
 notebooks: $(STAMP) ## execute the notebooks (a minute)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --nbmake --nbmake-timeout=600 notebooks

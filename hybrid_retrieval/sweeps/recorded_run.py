@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hybrid_retrieval.errors import RunFailedError, UserError
+from hybrid_retrieval.errors import RunFailedError, StorageError, UserError
 from hybrid_retrieval.security.log_records import safe
-from hybrid_retrieval.storage_errors import StorageError, storage_errors_explained
+from hybrid_retrieval.storage_errors import storage_errors_explained
 from hybrid_retrieval.sweeps.run_record import RUN_RECORD, RunRecord
 from hybrid_retrieval.training.run_lock import locked
 

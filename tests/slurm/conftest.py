@@ -10,31 +10,34 @@ from pathlib import Path
 import pytest
 
 from tests.own_data import write_own_data
-from tests.slurm.cluster import Cluster
-
-SCRIPT = Path(__file__).with_name("local_cluster.sh")
+from tests.slurm.cluster import SCRIPT, Cluster
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Two nodes of one CPU each."""
     if os.geteuid() != 0:
         pytest.skip("a SLURM cluster on one machine needs root")
     missing = subprocess.run([SCRIPT, "missing"], capture_output=True, text=True, check=True).stdout.split()
     if missing:
-        pytest.skip(
-            f"not installed: {', '.join(missing)} (Debian: apt-get install --no-install-recommends "
-            "slurm-wlm munge slurmdbd mariadb-server)"
-        )
-    folder = tempfile.mkdtemp(prefix="slurm-")  # munge takes only short paths
+        pytest.skip(f"not installed: {', '.join(missing)}; `make test-slurm` installs them")
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # munge takes only short paths
     port = os.environ.get("SLURM_LOCAL_PORT", "17800")
-    environment = {**os.environ, "SLURM_LOCAL": folder, "SLURM_LOCAL_PORT": port}
+    environment = {
+        **os.environ,
+        "SLURM_LOCAL": str(folder),
+        "SLURM_LOCAL_PORT": port,
+        "SLURM_LOCAL_CPUS": "1",
+    }
+    log = folder / "start.log"
     try:
-        log = Path(folder, "start.log")
         with log.open("wb") as output:
-            subprocess.run([SCRIPT, "start"], env=environment, check=True, stdout=output, stderr=output)
+            started = subprocess.run(
+                [SCRIPT, "start"], env=environment, check=False, stdout=output, stderr=output, timeout=150
+            )
+        assert started.returncode == 0, f"the cluster did not start:\n{log.read_text()}"
         data = write_own_data(tmp_path_factory.mktemp("data") / "numbers")
-        cache = tmp_path_factory.mktemp("cache")
-        yield Cluster(Path(folder), data, cache)
+        yield Cluster(folder, data, tmp_path_factory.mktemp("cache"), port)
     finally:
-        subprocess.run([SCRIPT, "stop"], env=environment, check=False)
+        subprocess.run([SCRIPT, "stop"], env=environment, check=False, timeout=60)
         shutil.rmtree(folder, ignore_errors=True)

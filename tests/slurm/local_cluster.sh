@@ -5,6 +5,7 @@
 #   local_cluster.sh env       shell lines that point the SLURM commands at it
 #   local_cluster.sh stop      cancels the jobs and ends every daemon
 #   local_cluster.sh missing   names the commands that are not installed; nothing when all are there
+#   local_cluster.sh install   installs the packages that are missing (Debian); 3 if there can be no cluster here
 #
 # Environment (with defaults):
 #   SLURM_LOCAL=/tmp/slurm-local       everything of the cluster lies here; a short path (munge's socket)
@@ -14,18 +15,42 @@
 #   SLURM_LOCAL_ACCT=1                 0: without accounting, sacct does not answer
 #
 # Partitions: low (default), grace (a job to be pre-empted has 60 s), high (pre-empts those two).
-# Debian: apt-get install --no-install-recommends slurm-wlm munge slurmdbd mariadb-server
 set -euo pipefail
 D="${SLURM_LOCAL:-/tmp/slurm-local}"
 NODES="${SLURM_LOCAL_NODES:-2}" CPUS="${SLURM_LOCAL_CPUS:-2}" GPUS="${SLURM_LOCAL_GPUS:-0}"
 PORT="${SLURM_LOCAL_PORT:-16800}" ACCT="${SLURM_LOCAL_ACCT:-1}"
 HOST="$(hostname -s)"
+PACKAGES="slurm-wlm munge slurmdbd mariadb-server mariadb-client"
 export PATH="$PATH:/usr/sbin:/sbin" SLURM_CONF="$D/slurm.conf"
 
 missing() {
   local commands=(munged slurmctld slurmd sbatch srun squeue scontrol)
   [ "$ACCT" = 0 ] || commands+=(slurmdbd sacctmgr sacct mariadbd mariadb-install-db mariadb-admin)
   for each in "${commands[@]}"; do command -v "$each" >/dev/null || echo "$each"; done
+}
+
+cannot() {
+  echo "no SLURM cluster on this machine: $*" >&2
+  exit 3
+}
+
+install() {
+  [ "$(id -u)" = 0 ] || cannot "it needs root"
+  local lacking log
+  lacking="$(missing | xargs)"
+  [ -n "$lacking" ] || return 0
+  command -v apt-get > /dev/null || cannot "$lacking not installed, and there is no apt-get"
+  log="$(mktemp -t slurm-install-XXXXXX.log)"
+  local policy=/usr/sbin/policy-rc.d
+  # The packages' own daemons are not to start.
+  [ -e "$policy" ] || { trap "rm -f $policy" EXIT; printf '#!/bin/sh\nexit 101\n' > "$policy"; chmod +x "$policy"; }
+  export DEBIAN_FRONTEND=noninteractive
+  echo "installing $PACKAGES" >&2
+  { timeout 300 apt-get update && timeout 600 apt-get install -y --no-install-recommends $PACKAGES; } \
+    > "$log" 2>&1 < /dev/null || cannot "apt-get install $PACKAGES failed or took over 15 minutes; see $log"
+  lacking="$(missing | xargs)"
+  [ -z "$lacking" ] || cannot "$PACKAGES do not hold $lacking"
+  rm -f "$log"
 }
 
 write_configuration() {
@@ -128,9 +153,9 @@ C
 
 start() {
   local lacking
-  lacking="$(missing)"
-  [ -z "$lacking" ] || { echo "not installed: $(tr '\n' ' ' <<< "$lacking")" >&2; exit 3; }
-  [ "$(id -u)" = 0 ] || { echo "needs root" >&2; exit 3; }
+  lacking="$(missing | xargs)"
+  [ "$(id -u)" = 0 ] || cannot "it needs root"
+  [ -z "$lacking" ] || cannot "$lacking not installed; $0 install does that"
   write_configuration
   [ -f "$D/munge.key" ] || (umask 277 && head -c 1024 /dev/urandom > "$D/munge.key")
   # --force: a folder below /tmp, which everyone may write to, is a warning and no error.
@@ -168,7 +193,7 @@ stop() {
 }
 
 case "${1:-}" in
-  start | stop | missing) "$1" ;;
+  start | stop | missing | install) "$1" ;;
   env) echo "export SLURM_CONF=$D/slurm.conf" ;;
   *) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from hybrid_retrieval import launch
 from hybrid_retrieval.config_folder import config_folder
 from hybrid_retrieval.errors import UserError
-from hybrid_retrieval.sweeps.slurm_queue import Death, SlurmQueue, in_order, job_state
+from hybrid_retrieval.sweeps.slurm_queue import Death, SlurmQueue, in_order, job_state, own_job
 from hybrid_retrieval.sweeps.slurm_resources import sbatch_parameters
 
 
@@ -50,6 +50,35 @@ def test_controller_tells_how_a_job_ended(commands: Any) -> None:
 
     assert death == Death("OUT_OF_MEMORY", "on node7, after 00:03:12, with 8G of memory, signal 125")
     assert job_state("9") == "OUT_OF_MEMORY"
+
+
+@pytest.mark.parametrize(
+    ("shown", "restarts", "state"),
+    [
+        ("Reason=None Restarts=0", None, "CANCELLED"),
+        ("Reason=None Restarts=1", "1", "CANCELLED"),
+        ("Reason=None Restarts=1", None, "REQUEUED"),
+        ("Reason=None Restarts=2", "1", "REQUEUED"),
+        ("Reason=TimeLimit Restarts=0", None, "TIMEOUT"),
+    ],
+)
+def test_job_that_is_ending_knows_what_for(
+    commands: Any, monkeypatch: pytest.MonkeyPatch, shown: str, restarts: str | None, state: str
+) -> None:
+    commands("scontrol", f"JobId=4 JobState=COMPLETING {shown}\n")
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+    if restarts is not None:
+        monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+
+    assert job_state("17_3") == state
+
+
+def test_own_job_of_an_array_is_the_one_that_people_see() -> None:
+    one = {"SLURM_JOB_ID": "19"}
+
+    assert own_job({}) is None
+    assert own_job(one) == "19"
+    assert own_job({**one, "SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "0"}) == "17_0"
 
 
 def test_accounting_remembers_what_the_controller_forgot(commands: Any) -> None:

@@ -1,135 +1,157 @@
-"""Sweeps on a real SLURM: whatever befalls a job, its run ends as one on this machine, or says why not."""
+"""A sweep on a real SLURM: whatever befalls a job, its run ends as one left in peace, or says why not.
+
+All of it befalls the jobs of one sweep. They differ in a setting that has no influence here, so that their
+runs are to end alike; the line that submitted them is interrupted, and the same line waits for them again.
+"""
 
 import os
 import signal
-import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
-from tests.integration.test_run import same_weights
-from tests.slurm.cluster import Cluster, records, steps, wait_until
+from hybrid_retrieval.sweeps.run_record import RunRecord
+from tests.integration.test_run import same_weights, weights_of
+from tests.slurm.cluster import Cluster, steps, wait_until
 from tests.training.test_preemption import rows_of
 
 pytestmark = pytest.mark.slurm
-LONG = ("trainer.max_steps=700", "trainer.checkpoint_every_n_steps=100")
+
+STEPS, CHECKPOINT = 120, 50
+GO_ON = ("pre-empted", "pre-empted with grace", "out of time", "node down")
+DIE = {"killed": ("failed", "signal 9"), "cancelled": ("stopped", "cancelled")}
+# The number of each in the array. Nothing is evaluated, so that a limit of the benchmark tells jobs apart.
+NAMES = ("left in peace", *GO_ON, *DIE)
+LIMITS = [str(11 + number) for number in range(len(NAMES))]
 
 
-@pytest.fixture(scope="session")
-def whole(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The long run that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("whole")
-    done = cluster.sweep(folder, *LONG, "launcher=local")
-    assert done.returncode == 0, done.stderr
-    return next(folder.glob("*/model")).parent
+def disturb(cluster: Cluster, name: str, record: RunRecord) -> None:
+    """Do to a job what its name says. It has been stopped; SLURM has it continue when it tells it to end."""
+    assert record.slurm_job is not None
+    if name in ("pre-empted", "pre-empted with grace"):
+        cluster.pre_empt(record.slurm_job)
+    elif name == "out of time":
+        cluster.warn(record.slurm_job, record.pid)
+    elif name == "node down":
+        cluster.crash(record.slurm_job)
+    elif name == "killed":
+        os.kill(record.pid, signal.SIGKILL)
+    else:
+        cluster.run("scancel", record.slurm_job)
 
 
-def ended_alike(folder: Path, whole: Path) -> bool:
-    run = next(folder.glob("*/model")).parent
-    assert rows_of(run) == rows_of(whole)
-    return same_weights(run, whole)
+@dataclass(frozen=True)
+class Story:
+    """What became of the sweep.
+
+    Attributes:
+        folder: of the sweep.
+        interrupted: exit status and output of the line that submitted the jobs.
+        ended: of the same line, started again.
+    """
+
+    folder: Path
+    interrupted: tuple[int, str]
+    ended: tuple[int, str]
+
+    def run(self, name: str) -> Path:
+        found = list(self.folder.glob(f"limit{LIMITS[NAMES.index(name)]}-*"))
+        if not found:
+            raise FileNotFoundError(name)
+        return found[0]
+
+    def record(self, name: str) -> RunRecord:
+        found = RunRecord.read(self.run(name))
+        if found is None:
+            raise FileNotFoundError(name)
+        return found
+
+    def stop_between_checkpoint_and_end(self, names: Iterable[str]) -> list[str]:
+        """Those of the jobs that are there; they stand still from now on."""
+        found = []
+        for name in names:
+            try:
+                record = self.record(name)
+                if record.state == "running" and steps(self.run(name)) > CHECKPOINT + 5:
+                    os.kill(record.pid, signal.SIGSTOP)
+                    found.append(name)
+            except FileNotFoundError:  # not started yet
+                continue
+        return found
 
 
-def test_jobs_of_a_sweep(cluster: Cluster, tmp_path: Path) -> None:
-    done = cluster.sweep(tmp_path, "seed=1,2,3")
+@pytest.fixture(scope="module")
+def story(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    folder = tmp_path_factory.mktemp("sweep")
+    overrides = (
+        *(f"trainer.max_steps={STEPS}", f"trainer.checkpoint_every_n_steps={CHECKPOINT}"),
+        *("trainer.val_check_interval=40", f"benchmark.limit={','.join(LIMITS)}"),
+    )
+    with cluster.sweeping(folder, *overrides, "+launcher.additional.hold=true") as first:
+        first.wait_for("waits for them again")
+        first.process.send_signal(signal.SIGINT)
+        interrupted = first.end(60)
+    array = next(iter(cluster.jobs())).partition("_")[0]
+    graceful = f"{array}_{NAMES.index('pre-empted with grace')}"
+    cluster.run("scontrol", "update", f"jobid={graceful}", "partition=grace")
+    cluster.run("scontrol", "release", array)
+    with cluster.sweeping(folder, *overrides) as second:
+        found, left = Story(folder, interrupted, (0, "")), set(NAMES[1:])
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert [record["state"] for record in records(tmp_path)] == ["finished"] * 3
-    assert len({record["slurm_job"] for record in records(tmp_path)}) == 3
+        def there() -> list[str]:
+            assert second.process.poll() is None, f"the sweep has ended already:\n{second.output}"
+            names = found.stop_between_checkpoint_and_end(left)
+            # A start that finds a job dead runs it again.
+            return names if "in the queue already" in second.output else [n for n in names if n not in DIE]
+
+        while left:
+            for name in wait_until(there, f"one of these to train: {', '.join(sorted(left))}"):
+                disturb(cluster, name, found.record(name))
+                left.remove(name)
+        return Story(folder, interrupted, second.end(200))
+
+
+def test_jobs_outlive_the_line_that_submitted_them(story: Story) -> None:
+    status, output = story.interrupted
+    assert status == 130, output
+    assert f"{len(NAMES)} jobs go on without this command" in output
+    assert "in the queue already" in story.ended[1]
+    assert len(list(story.folder.glob(".submitit/*/*_submission.sh"))) == 1
+
+
+def test_job_left_in_peace_finishes(story: Story) -> None:
+    record = story.record("left in peace")
+
+    assert (record.state, record.step, record.restarts) == ("finished", STEPS, 0), story.ended[1]
+
+
+@pytest.mark.parametrize("name", GO_ON)
+def test_job_goes_on_and_ends_as_if_nothing_had_happened(story: Story, name: str) -> None:
+    record, other = story.record(name), story.run("left in peace")
+
+    assert (record.state, record.step, record.restarts) == ("finished", STEPS, 1), story.ended[1]
+    assert rows_of(story.run(name)) == rows_of(other)
+    assert same_weights(story.run(name), other)
+
+
+@pytest.mark.parametrize("name", DIE)
+def test_job_that_dies_is_told_with_its_reason(story: Story, name: str) -> None:
+    record, (state, reason) = story.record(name), DIE[name]
+    status, output = story.ended
+
+    assert (record.state, status) == (state, 1), output
+    assert reason in (record.reason or "").lower()
+    assert f"{story.run(name).name}: {state}: {record.reason}" in output
 
 
 def test_two_nodes_train_to_the_weights_of_one(cluster: Cluster, tmp_path: Path) -> None:
-    import torch  # noqa: PLC0415
-    from safetensors.torch import load_file  # noqa: PLC0415
+    overrides = ("trainer.max_steps=20", "data.hard_negatives=0", "trainer.num_nodes=1,2")
+    with cluster.sweeping(tmp_path, *overrides) as sweep:
+        status, output = sweep.end(200)
 
-    short = ("trainer.max_steps=20", "data.hard_negatives=0")
-    done = cluster.sweep(tmp_path / "two", *short, "trainer.num_nodes=2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert cluster.sweep(tmp_path / "one", *short, "launcher=local").returncode == 0
-
-    one, two = (
-        load_file(next((tmp_path / name).glob("*/model/model.safetensors"))) for name in ("one", "two")
-    )
-    for name, value in one.items():
-        torch.testing.assert_close(two[name], value, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("partition", ["low", "grace"], ids=["without grace", "with grace"])
-def test_pre_empted_job_goes_on(cluster: Cluster, tmp_path: Path, whole: Path, partition: str) -> None:
-    with cluster.sweeping(tmp_path, *LONG, f"launcher.partition={partition}") as sweep:
-        wait_until(lambda: steps(tmp_path) > 50)
-        node = cluster.jobs()[0][2]
-        other = ("--partition=high", "--exclusive", f"--nodelist={node}", f"--output={tmp_path}/other.out")
-        cluster.run("sbatch", *other, "--wrap=sleep 2")
-        wait_until(lambda: records(tmp_path)[0]["restarts"] == 1)
-        out, _ = sweep.communicate(timeout=120)
-
-    assert sweep.returncode == 0, out
-    assert ended_alike(tmp_path, whole)
-
-
-def test_job_out_of_time_goes_on(cluster: Cluster, tmp_path: Path, whole: Path) -> None:
-    with cluster.sweeping(tmp_path, *LONG) as sweep:
-        wait_until(lambda: steps(tmp_path) > 50)
-        # What SLURM sends `launcher.signal_delay_s` before the limit, whose unit is a minute.
-        cluster.run("scancel", "--signal=USR2", cluster.jobs()[0][0])
-        wait_until(lambda: records(tmp_path)[0]["restarts"] == 1)
-        out, _ = sweep.communicate(timeout=120)
-
-    assert sweep.returncode == 0, out
-    assert ended_alike(tmp_path, whole)
-
-
-def test_job_of_a_node_that_goes_down_goes_on(cluster: Cluster, tmp_path: Path, whole: Path) -> None:
-    with cluster.sweeping(tmp_path, *LONG) as sweep:
-        wait_until(lambda: steps(tmp_path) > 120)
-        node = cluster.jobs()[0][2]
-        os.kill(records(tmp_path)[0]["pid"], signal.SIGSTOP)
-        cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-        os.kill(records(tmp_path)[0]["pid"], signal.SIGKILL)
-        try:
-            wait_until(lambda: records(tmp_path)[0]["restarts"] == 1)
-            out, _ = sweep.communicate(timeout=120)
-        finally:
-            cluster.run("scontrol", "update", f"nodename={node}", "state=resume")
-
-    assert sweep.returncode == 0, out
-    assert ended_alike(tmp_path, whole)
-
-
-@pytest.mark.parametrize("end", ["killed", "cancelled"])
-def test_job_that_dies_is_told_and_leaves_the_others_alone(
-    cluster: Cluster, tmp_path: Path, end: str
-) -> None:
-    with cluster.sweeping(tmp_path, *LONG, "trainer.max_steps=600", "seed=1,2") as sweep:
-        wait_until(lambda: steps(tmp_path) > 30)
-        first = records(tmp_path)[0]
-        if end == "killed":
-            os.kill(first["pid"], signal.SIGKILL)
-        else:
-            cluster.run("scancel", first["slurm_job"])
-        out, _ = sweep.communicate(timeout=120)
-
-    assert sweep.returncode == 1, out
-    states = [record["state"] for record in records(tmp_path)]
-    assert states == [{"killed": "failed", "cancelled": "stopped"}[end], "finished"]
-    reason = records(tmp_path)[0]["reason"]
-    assert {"killed": "signal 9", "cancelled": "cancel"}[end] in reason.lower()
-
-
-def test_second_start_waits_for_the_same_jobs(cluster: Cluster, tmp_path: Path) -> None:
-    with cluster.sweeping(tmp_path, *LONG, "+launcher.additional.begin=now+8") as first:
-        wait_until(cluster.jobs)
-        first.send_signal(signal.SIGINT)
-        out, _ = first.communicate(timeout=30)
-        assert first.returncode == 130, out
-        assert "1 jobs go on" in out
-        jobs = cluster.jobs()
-        second: subprocess.CompletedProcess[str] = cluster.sweep(
-            tmp_path, *LONG, "+launcher.additional.begin=now+8"
-        )
-
-    assert second.returncode == 0, second.stdout + second.stderr
-    assert records(tmp_path)[0]["state"] == "finished"
-    submissions = list((tmp_path / ".submitit").glob("*/*_submission.sh"))
-    assert len(submissions) == len(jobs) == 1
+    assert status == 0, output
+    one, two = (weights_of(run) for run in sorted(tmp_path.glob("num_nodes*")))
+    torch.testing.assert_close(two, one, atol=1e-5, rtol=0)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hybrid_retrieval.storage_errors import writing
+
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
@@ -20,8 +22,15 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
     Yields:
         The temporary folder to write into.
+
+    Raises:
+        StorageError: the disk is full, read-only or broken.
     """
-    folder = Path(os.path.abspath(folder))
+    with writing(folder):
+        yield from _replaced(Path(os.path.abspath(folder)))
+
+
+def _replaced(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     unique = uuid.uuid4().hex[:12]
     new = folder.with_name(f".{folder.name}.new-{unique}")

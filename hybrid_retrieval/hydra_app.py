@@ -16,12 +16,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hybrid_retrieval.cache import cache_folder
 from hybrid_retrieval.config_folder import config_folder
 from hybrid_retrieval.errors import RunFailedError, UserError
 from hybrid_retrieval.launch import Launch
 from hybrid_retrieval.override_errors import explain, unknown_option
-from hybrid_retrieval.sweeps.recorded_run import LOCK
+from hybrid_retrieval.security.configuration import checked_configurations
+from hybrid_retrieval.security.log_records import protect_handlers, safe
+from hybrid_retrieval.storage_errors import (
+    storage_error_of,
+    storage_errors_explained,
+    tell_once_of_log_files,
+)
 from hybrid_retrieval.sweeps.run_record import RUN_RECORD, RunRecord
+from hybrid_retrieval.training.run_lock import LOCK
 
 _TERMINATED = 128 + 15
 _INTERRUPTED = 128 + 2
@@ -49,11 +57,15 @@ def run_verb(verb: str, arguments: Sequence[str], folders: Sequence[str] = ()) -
     def task(cfg: DictConfig) -> None:
         # Lightning starts the other ranks with the same command line.
         sys.argv = original
+        protect_handlers()
+        tell_once_of_log_files()
         try:
             OmegaConf.resolve(cfg)
             if folders:
                 cfg.runs = [str(Path(folder).absolute()).replace("${", "\\${") for folder in folders]
-            importlib.import_module(f"hybrid_retrieval.commands.{verb}").run(cfg)
+            run_folder, cache = HydraConfig.get().runtime.output_dir, cache_folder(cfg.paths.cache)
+            with storage_errors_explained(run_folder, cache):
+                importlib.import_module(f"hybrid_retrieval.commands.{verb}").run(cfg)
         except Exception as error:
             if isinstance(error, UserError | OmegaConfBaseException | HydraException):
                 _remove_records()
@@ -74,7 +86,8 @@ def run_verb(verb: str, arguments: Sequence[str], folders: Sequence[str] = ()) -
     sys.argv = [f"hybrid-retrieval {verb}", *multirun[:1], *others]
     outcome: BaseException | None
     try:
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=verb)(task)()
+        with checked_configurations():
+            hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=verb)(task)()
         outcome = failures[0] if failures else None
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         outcome = UserError(
@@ -89,7 +102,7 @@ def run_verb(verb: str, arguments: Sequence[str], folders: Sequence[str] = ()) -
 
 def refuse(message: str) -> int:
     """Tell the user of a mistake; the exit status for it."""
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(f"error: {safe(message)}\n")
     return 2
 
 
@@ -104,12 +117,13 @@ def _status(error: BaseException, verb: str, arguments: Sequence[str]) -> int:
     if isinstance(error, HydraException | OmegaConfBaseException):
         cause = error.__cause__
         return refuse(str(cause) if isinstance(cause, UserError) else explain(error, verb, arguments))
-    if isinstance(error, UserError):
-        return refuse(str(error))
     if isinstance(error, RunFailedError):
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {safe(str(error))}\n")
         return 1
-    traceback.print_exception(error)
+    mistake = error if isinstance(error, UserError) else storage_error_of(error, Path.cwd())
+    if mistake is not None:
+        return refuse(str(mistake))
+    sys.stderr.write(safe("".join(traceback.format_exception(error))))
     return 1
 
 

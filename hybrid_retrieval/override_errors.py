@@ -25,7 +25,8 @@ _OPTIONS = (
         "--run",
     ),
     *("-m", "--multirun", "-sc", "--shell-completion", "-cp", "--config-path", "-cn", "--config-name"),
-    *("-cd", "--config-dir", "--experimental-rerun", "-i", "--info"),
+    # Not --experimental-rerun, which unpickles a file.
+    *("-cd", "--config-dir", "-i", "--info"),
 )
 
 

@@ -77,6 +77,7 @@ def _prepare_training(cfg: DictConfig) -> None:
     from hybrid_retrieval.data.statistics.remembered import corpus_statistics  # noqa: PLC0415
     from hybrid_retrieval.data.statistics.show import statistics_text  # noqa: PLC0415
     from hybrid_retrieval.models.backbones import BackboneSpec, prepare_backbone  # noqa: PLC0415
+    from hybrid_retrieval.security.terminal import plain  # noqa: PLC0415
 
     if not isinstance(cfg.statistics, bool):
         raise UserError(f"statistics must be true or false, not {cfg.statistics!r}.")
@@ -101,7 +102,8 @@ def _prepare_training(cfg: DictConfig) -> None:
             statistics, file = corpus_statistics(
                 folder, cache_folder(cfg.paths.cache), spec, limits, sample, progress
             )
-            sys.stdout.write(f"\n{statistics_text(statistics, _columns())}" + (f"{file}\n" if file else ""))
+            text = plain(statistics_text(statistics, _columns()))
+            sys.stdout.write(f"\n{text}" + (f"{file}\n" if file else ""))
     for folder in folders if shown else ():
         lines = parallel_rows(folder, cfg.data.languages, shown, _columns())
         sys.stdout.write("\n" + "\n".join(lines) + "\n")

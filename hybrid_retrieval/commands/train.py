@@ -41,7 +41,7 @@ def run(cfg: DictConfig) -> None:
 
 def _train(cfg: DictConfig, folder: Path) -> tuple[Path | None, Path | None]:
     # Seconds of imports.
-    from hybrid_retrieval.training.local_processes import SPAWNED, train_in_processes  # noqa: PLC0415
+    from hybrid_retrieval.training.local_processes import starts_processes, train_in_processes  # noqa: PLC0415
     from hybrid_retrieval.training.run import train  # noqa: PLC0415
 
-    return train_in_processes(cfg, folder) if cfg.trainer.strategy in SPAWNED else train(cfg, folder)
+    return train_in_processes(cfg, folder) if starts_processes(cfg.trainer) else train(cfg, folder)

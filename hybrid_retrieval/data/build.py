@@ -1,6 +1,5 @@
 """Build a parallel corpus from a source: read each language, join them on ids, split and sort."""
 
-import errno
 import json
 import os
 import re
@@ -37,16 +36,16 @@ from hybrid_retrieval.data.recipe import Recipe, recipe_of
 from hybrid_retrieval.data.split_arrays import SortedTriples, drawn_splits
 from hybrid_retrieval.data.spool import Spool
 from hybrid_retrieval.data.stages import Stages
-from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.errors import StorageError, UserError
 from hybrid_retrieval.evaluation.sources.lock import exclusive
 from hybrid_retrieval.sampling.triples import IntArray
+from hybrid_retrieval.storage_errors import GOES_ON, NOT_WRITABLE, writing
 
 Join = Literal["any", "complete"]
 JOINS: tuple[Join, ...] = ("any", "complete")
 SILENT = Progress()
 STAGES = 2  # raised when what the stages write changes: an unfinished build of before is begun anew
 AS_IT_IS = Cleaning()
-_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def prepare_corpus(
@@ -90,7 +89,7 @@ def prepare_corpus(
     def waiting() -> None:
         progress.say(f"{source.name}: waiting for another process that prepares it")
 
-    with _writing(cache, folder):
+    with writing(folder, then=GOES_ON, instead="paths.cache=..."), _writing(cache, folder):
         locks.mkdir(parents=True, exist_ok=True)
         with exclusive(locks / f"{folder.name}.lock", waiting):
             if not _is_complete(folder, recipe):
@@ -105,7 +104,7 @@ def _writing(cache: Path, folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NOT_WRITABLE or not Path(str(error.filename)).is_relative_to(cache):
+        if error.errno not in NOT_WRITABLE or not Path(str(error.filename)).is_relative_to(cache):
             raise
         raise UserError(
             f"{cache} cannot be written ({error.strerror}), and {folder.name} is not prepared in it. If it "
@@ -193,6 +192,8 @@ def _build(source: Reader | IdSource, folder: Path, recipe: Recipe, progress: Pr
     _check_space(source, stages, recipe)
     try:
         counts, cleaned = _run_stages(source, stages, recipe, progress)
+    except StorageError:
+        raise  # the next goes on
     except UserError:
         stages.remove()
         raise

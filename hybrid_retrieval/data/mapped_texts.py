@@ -14,6 +14,7 @@ from hybrid_retrieval.sampling.triples import IntArray
 
 BATCH_ROWS = 16_384
 LOOK_UPS = 2048
+_DAMAGE = (pa.ArrowException, OSError, ValueError, IndexError)
 _SCHEMA = pa.schema([pa.field("text", pa.large_string())])
 
 
@@ -120,10 +121,8 @@ class MappedTexts:
             raise UserError(
                 f"{path}: missing. Delete the prepared folder that it belongs to and prepare again."
             ) from None
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
-            raise UserError(
-                f"{path}: damaged ({error}). Delete the prepared folder that it lies in and prepare again."
-            ) from None
+        except _DAMAGE as error:
+            raise self._damaged(error) from None
 
     def __len__(self) -> int:
         return self._rows
@@ -136,7 +135,10 @@ class MappedTexts:
         if self._look_ups % LOOK_UPS == 0 and hasattr(mmap, "MADV_DONTNEED"):
             self._pages.madvise(mmap.MADV_DONTNEED)
         batch, position = divmod(int(row), self._batch_rows)
-        text: str | None = self._column(batch)[position].as_py()
+        try:
+            text: str | None = self._column(batch)[position].as_py()
+        except _DAMAGE as error:
+            raise self._damaged(error) from None
         return text
 
     def __iter__(self) -> Iterator[str | None]:
@@ -161,6 +163,11 @@ class MappedTexts:
         order = np.full(len(rows), -1, dtype=np.int64)
         order[there[by_batch]] = np.arange(len(there))
         return pa.concat_arrays([_column_of([]), *parts]).take(pa.array(order, mask=order < 0))
+
+    def _damaged(self, error: Exception) -> UserError:
+        return UserError(
+            f"{self._path}: damaged ({error}). Delete the prepared folder that it lies in and prepare again."
+        )
 
     def __reduce__(self) -> tuple[type["MappedTexts"], tuple[Path]]:
         return MappedTexts, (self._path,)

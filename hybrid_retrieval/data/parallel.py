@@ -26,10 +26,12 @@ from typing import Any
 
 import numpy as np
 
+from hybrid_retrieval.data.array_files import DAMAGED_ARRAY
 from hybrid_retrieval.data.mapped_texts import MappedTexts
 from hybrid_retrieval.data.readers.base import Row, Split
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.sampling.triples import Availability, IntArray
+from hybrid_retrieval.security.file_names import is_file_name, is_inside
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SCHEMA = 1
@@ -52,6 +54,7 @@ class Manifest:
             was made in some of them.
         needed: languages that every triple has.
         source: where it comes from: `data.origin`.
+        cleaning: what was removed: `data.cleaning.report`; None where nothing was to be.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Manifest:
     columns: tuple[str, ...]
     needed: tuple[str, ...]
     source: Mapping[str, str]
+    cleaning: Mapping[str, Any] | None
 
 
 def parse_manifest(data: bytes, where: str, again: str) -> Manifest:
@@ -83,6 +87,9 @@ def parse_manifest(data: bytes, where: str, again: str) -> Manifest:
         languages = tuple(content["languages"])
         if not set(languages) <= set(content.get("columns", languages)):
             raise ValueError("languages without columns")
+        names = (content["name"], content["fingerprint"], *languages)
+        if not all(map(is_file_name, names)) or not all(map(is_inside, content["files"])):
+            raise UserError(f"{where}: names files that no prepared corpus has. {again}")
         return Manifest(
             content["name"],
             languages,
@@ -92,6 +99,7 @@ def parse_manifest(data: bytes, where: str, again: str) -> Manifest:
             tuple(content.get("columns", languages)),
             tuple(content.get("needed_languages", ())),
             dict(content.get("source", {})),
+            content.get("cleaning"),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{where}: damaged ({error!r}). {again}") from None
@@ -278,7 +286,7 @@ class ParallelCorpus:
         path = self.folder / "splits" / self.split / f"{name}.npy"
         try:
             array: IntArray = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError) as error:
+        except DAMAGED_ARRAY as error:
             raise UserError(
                 f"{path}: damaged ({error}). Delete the folder {self.folder} and run "
                 "`hybrid-retrieval prepare` again."

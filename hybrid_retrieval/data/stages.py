@@ -1,11 +1,12 @@
 """A build in stages, so that a killed one goes on where it was."""
 
 import json
-import os
 import shutil
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
+
+from hybrid_retrieval.atomic_file import atomic_file
+from hybrid_retrieval.storage_errors import GOES_ON
 
 _RECIPE = "recipe.json"
 
@@ -68,6 +69,5 @@ class Stages:
 
 
 def _write(path: Path, content: object) -> None:
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-    temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(temporary, path)
+    with atomic_file(path, then=GOES_ON) as new:
+        new.write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -28,10 +28,11 @@ from hybrid_retrieval.batch_progress import shown
 from hybrid_retrieval.data.mapped_texts import MappedTexts
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.data.token_table import TokenArray, TokenTable, write_tokens
-from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.errors import StorageError, UserError
 from hybrid_retrieval.evaluation.sources.lock import exclusive
 from hybrid_retrieval.models.text_tokenizer import TextKind, TextTokenizer
 from hybrid_retrieval.sampling.triples import IntArray
+from hybrid_retrieval.storage_errors import reason
 
 logger = logging.getLogger(__name__)
 
@@ -218,9 +219,10 @@ class _Maker:
                     if path.name.startswith((f".{folder.name}.new-", f".{folder.name}.old-")):
                         shutil.rmtree(path, ignore_errors=True)
                 return self._make(folder, corpus.folder / FILES[kind] / f"{language}.arrow", kind, label)
-        except OSError as error:
+        except (OSError, StorageError) as error:
+            place = getattr(error, "filename", None) or self.root
             raise TokensNotKeptError(
-                f"{error.filename or self.root}: {error.strerror or error}. Give another cache folder with "
+                f"{place}: {reason(error)}. Make room for it, give another cache folder with "
                 "paths.cache=..., or tokenise at every step with data.tokenize_once=false."
             ) from error
 

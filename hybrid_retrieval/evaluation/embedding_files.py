@@ -2,8 +2,6 @@
 
 import hashlib
 import logging
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hybrid_retrieval.data.array_files import DAMAGED_ARRAY
+from hybrid_retrieval.data.readers.input_file import check_expansion
+from hybrid_retrieval.data.readers.parquet_file import check_parquet
 from hybrid_retrieval.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ FORMS = (
 )
 
 
-DAMAGE = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, pa.ArrowException)
+DAMAGE = (*DAMAGED_ARRAY, pa.ArrowException)
 
 
 class EmbeddingFiles:
@@ -138,6 +139,8 @@ def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
         file = np.load(opened, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise ValueError("it is no .npz archive")
+        expanded = sum(part.file_size for part in file.zip.infolist())
+        check_expansion(path, expanded, path.stat().st_size)
         ids, embeddings = file["ids"], file["embeddings"]
     if ids.dtype.kind != "U" or ids.ndim != 1:
         raise ValueError(f"`ids` is {ids.dtype} of shape {ids.shape}, not text: np.array(ids, dtype=str)")
@@ -154,9 +157,11 @@ def _read_npy(path: Path) -> tuple[list[str], np.ndarray]:
 def _read_parquet(path: Path) -> tuple[list[str], np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(2, "No such file", str(path))
-    if missing := {"id", "embedding"} - set(pq.read_schema(path).names):
-        raise ValueError(f"it has no column {max(missing)!r}")
-    table = pq.read_table(path, columns=["id", "embedding"])
+    with pq.ParquetFile(path) as file:
+        check_parquet(path, file)
+        if missing := {"id", "embedding"} - set(file.schema_arrow.names):
+            raise ValueError(f"it has no column {max(missing)!r}")
+        table = file.read(columns=["id", "embedding"])
     ids, embeddings = table["id"].combine_chunks(), table["embedding"].combine_chunks()
     if not (pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)):
         raise ValueError(f"the column 'id' is {ids.type}, not text")

@@ -2,8 +2,7 @@
 
 import json
 import math
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.errors import UserError
 
 SCHEMA = 1
@@ -59,8 +59,10 @@ class Results:
         """
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(_null_for_nan(self.metrics), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        _replace(folder / PER_QUERY_FILE, lambda path: pq.write_table(self.per_query, path))
-        _replace(folder / METRICS_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+        with atomic_file(folder / PER_QUERY_FILE) as new:
+            pq.write_table(self.per_query, new)
+        with atomic_file(folder / METRICS_FILE) as new:
+            new.write_text(text, encoding="utf-8")
         return folder / METRICS_FILE
 
     @classmethod
@@ -89,15 +91,6 @@ class Results:
             raise UserError(f"{path}: not the JSON of an evaluation ({error}). {advice}") from error
         except pa.ArrowInvalid as error:
             raise UserError(f"{table_path}: not a Parquet file ({error}). {advice}") from error
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _null_for_nan(value: Any) -> Any:

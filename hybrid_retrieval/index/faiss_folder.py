@@ -10,12 +10,15 @@ read only index folders that you trust.
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.index.faiss_library import explained, import_faiss
+from hybrid_retrieval.storage_errors import writing
 
 SCHEMA = 1
 
@@ -51,19 +54,21 @@ def write_folder(folder: Path, name: str, index: Any, contents: Contents) -> Non
         contents: what to say of it.
     """
     faiss = import_faiss()
-    folder.mkdir(parents=True, exist_ok=True)
     new = folder / f".{name}.{os.getpid()}.new"
     try:
-        faiss.write_index(index, str(new))
-        digest, size = _sha256(new), new.stat().st_size
-        file = folder / f"{name}-{digest[:16]}.faiss"
-        os.replace(new, file)
+        with writing(folder / name):
+            folder.mkdir(parents=True, exist_ok=True)
+            faiss.write_index(index, str(new))
+            digest, size = _sha256(new), new.stat().st_size
+            file = folder / f"{name}-{digest[:16]}.faiss"
+            os.replace(new, file)
         stored = {"file": file.name, "bytes": size, "sha256": digest, "faiss": faiss.__version__}
         content = {"schema": SCHEMA, **asdict(contents), **stored}
-        new.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        os.replace(new, folder / f"{name}.json")
+        with atomic_file(folder / f"{name}.json") as described:
+            described.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     finally:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
     for old in folder.glob(f"{name}-*.faiss"):
         if old != file:
             old.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.index.base import Vectors
 from hybrid_retrieval.index.chunks import check_finite, fingerprint_of
@@ -163,16 +163,9 @@ class LanguageShift:
         Args:
             path: the file, replaced at once or not at all.
         """
-        new = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            save_file(
-                dict(self.offsets),
-                new,
-                metadata={"language_shift": json.dumps({"schema": SCHEMA, **self.about()})},
-            )
-            os.replace(new, path)
-        finally:
-            new.unlink(missing_ok=True)
+        about = {"language_shift": json.dumps({"schema": SCHEMA, **self.about()})}
+        with atomic_file(path) as new:
+            save_file(dict(self.offsets), new, metadata=about)
 
     @classmethod
     def load(cls, path: Path) -> "LanguageShift":

@@ -1,5 +1,6 @@
 """The embeddings of a parallel corpus: the same texts in several languages."""
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.embedder import Embedder
 from hybrid_retrieval.index.chunks import check_finite
 from hybrid_retrieval.sampling.triples import BoolArray
+from hybrid_retrieval.storage_errors import reserve, writing
 
 if TYPE_CHECKING:
     from hybrid_retrieval.models.text_tokenizer import TextKind
@@ -82,7 +84,10 @@ def embed_parallel(
         check_finite(embedded, f"embeddings of {language} ({kind})")
         if values is None:
             shape = (len(languages), len(ids), embedded.shape[1])
-            with tempfile.TemporaryFile(dir=scratch) as file:
+            size = math.prod(shape) * np.dtype(np.float32).itemsize
+            place_of_file = Path(scratch or tempfile.gettempdir()) / "embeddings"
+            with writing(place_of_file, instead="TMPDIR=..."), tempfile.TemporaryFile(dir=scratch) as file:
+                reserve(file, size)
                 values = np.memmap(file, mode="w+", dtype=np.float32, shape=shape)
         place = {name: number for number, name in enumerate(text_of)}
         values[row, present] = embedded[[place[ids[i]] for i in present.tolist()]]

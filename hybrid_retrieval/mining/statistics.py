@@ -12,6 +12,7 @@ from hybrid_retrieval.mining.nearest import Nearest, pair_scores
 from hybrid_retrieval.mining.select import Selection
 from hybrid_retrieval.mining.settings import MiningSettings
 from hybrid_retrieval.sampling.triples import IntArray
+from hybrid_retrieval.security.terminal import plain
 
 TRIPLES_AT_A_TIME = 64
 LONGEST_SAMPLE = 160
@@ -148,4 +149,4 @@ def sample_table(question: str, rows: Sequence[tuple[str, str, float | None, str
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_SAMPLE else text[: LONGEST_SAMPLE - 1] + "…"
+    return plain(text if len(text) <= LONGEST_SAMPLE else text[: LONGEST_SAMPLE - 1] + "…")

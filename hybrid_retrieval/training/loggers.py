@@ -5,7 +5,6 @@ import importlib.util
 import logging
 import math
 import os
-import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.results import SETTINGS
+from hybrid_retrieval.security.secrets import HIDDEN, is_secret_name, without_secrets
 from hybrid_retrieval.sweeps.configuration_hash import configuration_hash
 from hybrid_retrieval.sweeps.job import label_of_folder
 from hybrid_retrieval.training.csv_logger import TrainMetricsCSV
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 TRAIN_METRICS_FILE = "train_metrics.csv"
 MODES = ("offline", "online", "disabled")
 _LONGEST_TAG = 64  # W&B refuses longer ones
-_HIDDEN = "(hidden)"
-_SECRET_NAME = re.compile(r"(^|_)(key|token|secret|password|passwd|credentials?)$", re.IGNORECASE)
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _MAP_METRIC = "map"
 _CONFUSION = "top@10"
 
@@ -190,26 +187,17 @@ def run_id(run_folder: Path, hash_: str) -> str:
 
 
 def logged_configuration(cfg: DictConfig, environment: Mapping[str, str]) -> dict[str, Any]:
-    """The configuration, resolved, without secrets.
-
-    Hidden are settings that are called key, token, secret, password or credentials; the values of such
-    variables of the environment, wherever they are; and `user:password@` in addresses.
-    """
-    secrets = [v for k, v in environment.items() if _SECRET_NAME.search(k) and len(v) >= 8]
+    """The configuration, resolved, without secrets (`security.secrets`)."""
 
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
             return {
-                k: _HIDDEN if isinstance(v, str) and _SECRET_NAME.search(str(k)) else clean(v)
+                k: HIDDEN if isinstance(v, str) and is_secret_name(str(k)) else clean(v)
                 for k, v in value.items()
             }
         if isinstance(value, list):
             return [clean(each) for each in value]
-        if isinstance(value, str):
-            for secret in secrets:
-                value = value.replace(secret, _HIDDEN)
-            return _CREDENTIALS.sub(f"{_HIDDEN}@", value)
-        return value
+        return without_secrets(value, environment) if isinstance(value, str) else value
 
     cleaned: dict[str, Any] = clean(OmegaConf.to_container(cfg, resolve=True))
     return cleaned

@@ -3,51 +3,45 @@
 import logging
 import os
 import signal
-import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
 
-from hybrid_retrieval.sweeps.slurm_queue import job_state, requeue
+from hybrid_retrieval.sweeps.slurm_queue import job_state, own_job, requeue
+from hybrid_retrieval.training.signals import SIGNALS, Preempted, say
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 PATIENCE = 300.0
+_AT_ONCE = 1.0  # seconds within which a second signal is the first one again
 # SLURM has put the job back already, or does so next.
 _GOES_BACK = ("PENDING", "PREEMPTED", "REQUEUED", "NODE_FAIL")
 
 logger = logging.getLogger(__name__)
 
 
-class Preempted(SystemExit):
-    """Leaves the process with 128 + the signal's number.
-
-    Attributes:
-        reason: one line, for `run.json`.
-    """
-
-    def __init__(self, signum: int, reason: str) -> None:
-        super().__init__(128 + signum)
-        self.reason = reason
-
-
 class Preemption(pl.Callback):
-    """On SIGTERM, SIGUSR1 or SIGUSR2 lets the step end, has the state saved, and leaves.
+    """On SIGTERM, SIGINT, SIGUSR1 or SIGUSR2 lets the step end, has the state saved, and leaves.
 
     Under SLURM these come when a job is pre-empted (SIGTERM), before its time is up (SIGUSR2, as submitit
-    asks for it) or when it is cancelled (SIGTERM as well). Only the first process may get one: at the end of
-    each step the processes agree. The first then puts the job back into the queue, unless it was cancelled,
+    asks for it) or when it is cancelled (SIGTERM as well). Only some of the processes may get one: at the
+    end of each step they agree. The first then puts the job back into the queue, unless it was cancelled,
     which SLURM's controller knows, or SLURM does so itself. A run that could not go on by itself
     (`resume=false`), or that did not make a step since it started, is not put back. Everywhere else the
     process just ends.
 
+    A validation that is due is left to the run that goes on, but for that after the last step. One that has
+    begun is broken off where there is one process; several finish it, as their shares of it differ.
+
     While it trains, the handlers of Lightning and of submitit are switched off: Lightning ends with status 0
     and saves nothing, submitit would leave in the middle of a step.
 
-    A process whose step does not end within `patience` seconds ends all the same, without saving; outside of
-    SLURM, which kills by itself, so does one that is told a second time.
+    A process that has not left within `patience` seconds says what it waits for and ends without saving;
+    outside of SLURM, which kills by itself, so does one that is told again. A signal that comes twice at
+    once, from a terminal or a container to each process and from the parent as well, counts once.
 
     Args:
         resumes: whether the same command goes on from `last.ckpt`.
@@ -56,6 +50,7 @@ class Preemption(pl.Callback):
 
     Attributes:
         leaving: whether all processes leave after this step.
+        save: saves in the middle of a validation; None: nothing is saved.
     """
 
     def __init__(
@@ -66,13 +61,23 @@ class Preemption(pl.Callback):
         patience: float = PATIENCE,
     ) -> None:
         self.resumes = resumes
-        self.job = environment.get("SLURM_JOB_ID")
+        self.job = own_job(environment)
         self.patience = patience
         self.leaving = False
+        self.save: Callable[[pl.Trainer], None] | None = None
         self._signal: int | None = None
+        self._told = 0.0
+        self._waits_for = "training to begin"
         self._first_step = 0
         self._before: dict[signal.Signals, Any] = {}
         self._watchdog: threading.Timer | None = None
+
+    @contextmanager
+    def waiting_for(self, what: str) -> Iterator[None]:
+        """Name what the body waits for, to be told by the watchdog."""
+        before, self._waits_for = self._waits_for, what
+        yield
+        self._waits_for = before
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Take over the signals, before Lightning does."""
@@ -86,18 +91,33 @@ class Preemption(pl.Callback):
         """Note where this process began."""
         self._first_step = trainer.global_step
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        """Agree whether to leave; `LastCheckpoint` saves next, after a validation if one is due."""
-        self._agree(trainer)
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Agree once more, as validation takes its time."""
-        self._agree(trainer)
-
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        """Leave, now that the step before is over, logged and validated."""
+        """Leave, now that the step before is over and logged."""
         if self.leaving:
             self._leave(trainer)
+        self._waits_for = f"step {trainer.global_step + 1} to end"
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        """Agree whether to leave; `LastCheckpoint` saves next."""
+        self._agree(trainer)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the validation to the run that goes on."""
+        if self.leaving and not _at_last_step(trainer):
+            self._leave(trainer)
+        self._waits_for = f"the validation after step {trainer.global_step} to end"
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        """Break the validation off, where one process alone can."""
+        if self._signal is not None and trainer.world_size == 1 and not _at_last_step(trainer):
+            self.leaving = True
+            if self.save is not None:
+                self.save(trainer)
+            self._leave(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Agree once more, as validation takes its time; `LastCheckpoint` saves next."""
+        self._agree(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave, if there was no step after the signal."""
@@ -125,35 +145,40 @@ class Preemption(pl.Callback):
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         name = signal.Signals(signum).name
         if self._signal is None:
-            self._signal = signum
-            _say(f"{name}: saving at the end of this step")
+            self._signal, self._told = signum, time.monotonic()
+            say(f"{name}: saving at the end of this step")
             self._watchdog = threading.Timer(self.patience, self._give_up, (signum,))
             self._watchdog.daemon = True
             self._watchdog.start()
-        elif self.job is None:
-            _say(f"{name} a second time: ended without saving")
+        elif self.job is None and time.monotonic() - self._told > _AT_ONCE:
+            say(f"{name} a second time: ended without saving")
             os._exit(128 + signum)
 
     def _give_up(self, signum: int) -> None:
-        _say(f"the step did not end within {self.patience:g} s of a signal to end: ended without saving")
+        say(
+            f"told to end by {signal.Signals(signum).name}, and {self.patience:g} s later still waiting for "
+            f"{self._waits_for}: ended without saving. The last checkpoint is as it was."
+        )
         os._exit(128 + signum)
 
     def _agree(self, trainer: pl.Trainer) -> None:
         # Lightning waits for a message of the first process before every step in any case.
         told = self._signal is not None
-        self.leaving = self.leaving or trainer.strategy.reduce_boolean_decision(told, all=False)
+        with self.waiting_for(f"the other processes to end step {trainer.global_step}"):
+            self.leaving = self.leaving or trainer.strategy.reduce_boolean_decision(told, all=False)
 
     def _leave(self, trainer: pl.Trainer) -> None:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
         signum = self._signal or signal.SIGTERM
         reason = f"{signal.Signals(signum).name} at step {trainer.global_step}"
         if trainer.is_global_zero:
             if self.job is not None:
                 reason += self._back_into_the_queue(self.job, trainer)
             logger.warning("stopped: %s", reason)
-        # Where one process ends, SLURM and Lightning kill the others.
-        trainer.strategy.barrier()
+        # Where one process ends, SLURM kills the others.
+        with self.waiting_for("the other processes to leave"):
+            trainer.strategy.barrier()
+        if self._watchdog is not None:
+            self._watchdog.cancel()
         raise Preempted(signum, reason)
 
     def _back_into_the_queue(self, job: str, trainer: pl.Trainer) -> str:
@@ -173,10 +198,10 @@ class Preemption(pl.Callback):
         return ": put back into the queue" if problem is None else f": not put back into the queue: {problem}"
 
 
+def _at_last_step(trainer: pl.Trainer) -> bool:
+    """Where Lightning would not validate when the run goes on."""
+    return bool(trainer.global_step == trainer.max_steps)
+
+
 def _nothing() -> None:
     pass
-
-
-def _say(text: str) -> None:
-    # Loggers may be in the middle of something.
-    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"hybrid-retrieval: {text}\n".encode())

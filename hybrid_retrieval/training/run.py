@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,25 @@ import torch
 import torch.distributed as dist
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.benchmarks.registry import benchmark_options, load_pool_benchmark
 from hybrid_retrieval.evaluation.embedder import EncoderEmbedder
 from hybrid_retrieval.evaluation.evaluate import embed, evaluate_embeddings
+from hybrid_retrieval.launch import Launch
+from hybrid_retrieval.security.checkpoints import read_tensors
+from hybrid_retrieval.storage_errors import storage_errors_explained
 from hybrid_retrieval.training.assemble import Parts, assemble
 from hybrid_retrieval.training.before import before
 from hybrid_retrieval.training.capacity import load_final_weights
 from hybrid_retrieval.training.check_options import check_options
+from hybrid_retrieval.training.checkpoint_file import checkpoint_to_resume, damage_of
 from hybrid_retrieval.training.energy import energy_of_run, gpu_joules
 from hybrid_retrieval.training.finite_guard import NotFiniteError
 from hybrid_retrieval.training.hardware import peak_memory
 from hybrid_retrieval.training.loggers import finish_loggers, log_evaluation, sync_command
+from hybrid_retrieval.training.lost_process import lost_processes_explained
 from hybrid_retrieval.training.memory_of_run import check_run_memory, sampled_batches
 from hybrid_retrieval.training.summary import summary, unfinished
 from hybrid_retrieval.training.throughput import Throughput
@@ -50,7 +57,8 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
 
     Raises:
         UserError: the configuration, the data or the machine do not fit.
-        NotFiniteError: the loss or its gradient became infinite or not a number.
+        RunFailedError: the loss or its gradient became infinite or not a number, or a process was lost.
+        StorageError: something could not be written.
     """
     check_options(cfg)
     gc.collect()  # the model of the run before in a sweep: trainer and model hold each other
@@ -61,20 +69,28 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
     has_validation = bool(parts.data.validation or parts.data.val_benchmark)
     trainer = make_trainer(cfg, run_folder, parts, has_validation=has_validation)
     parts.data.check_world_size(trainer.world_size)
-    plan = _look_ahead_on_all_ranks(cfg, parts, trainer, run_folder)
-    checkpoint = run_folder / "checkpoints" / "last.ckpt"
-    checkpoint.parent.mkdir(exist_ok=True)
-    resume = bool(cfg.resume) and checkpoint.is_file()
-    if resume:
-        check_resumed(checkpoint, parts.trimmed)
-    if cfg.resume is True and not resume:
-        logger.warning("resume=true, but there is no %s: starting at step 0", checkpoint)
+    plan, checkpoint = _look_ahead_on_all_ranks(cfg, parts, trainer, run_folder)
+    with lost_processes_explained(trainer), storage_errors_explained(run_folder, cfg.paths.cache):
+        return _train(cfg, run_folder, parts, trainer, benchmark=benchmark, plan=plan, checkpoint=checkpoint)
+
+
+def _train(
+    cfg: DictConfig,
+    run_folder: Path,
+    parts: Parts,
+    trainer: pl.Trainer,
+    *,
+    benchmark: Benchmark | None,
+    plan: str,
+    checkpoint: Path | None,
+) -> tuple[Path | None, Path | None]:
+    """Fit, save, evaluate, sum up: what all ranks do together."""
     started, joules = time.perf_counter(), gpu_joules(trainer.strategy.root_device)
     try:
         trainer.fit(
             parts.model,
             datamodule=parts.data,
-            ckpt_path=checkpoint if resume else None,
+            ckpt_path=checkpoint,
             weights_only=True,
         )
     except NotFiniteError as error:
@@ -109,27 +125,48 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
         text = summary(
             cfg, run, found, plan=plan, speed=speed, peak_memory=peak, sync_command=sync_command(trainer)
         )
-        (run_folder / "summary.md").write_text(text, encoding="utf-8")
+        with atomic_file(run_folder / "summary.md") as new:
+            new.write_text(text, encoding="utf-8")
     finish_loggers(trainer)
     return (model_folder if trainer.is_global_zero else None), metrics
 
 
-def _look_ahead_on_all_ranks(cfg: DictConfig, parts: Parts, trainer: pl.Trainer, run_folder: Path) -> str:
-    """Look ahead on rank 0; where it refuses, all ranks do, which would wait for it otherwise."""
-    plan, refusal = "", None
-    if trainer.is_global_zero:
+def _look_ahead_on_all_ranks(
+    cfg: DictConfig, parts: Parts, trainer: pl.Trainer, run_folder: Path
+) -> tuple[str, Path | None]:
+    """Look ahead on rank 0; where it refuses, all ranks do, which would wait for it otherwise.
+
+    Returns:
+        What will happen, "" on other ranks; and the checkpoint to go on from, the same on all.
+    """
+    plan, checkpoint, refusal = "", None, None
+    # Lightning starts processes of its own later, when rank 0 has passed; they look themselves.
+    agree = trainer.world_size > 1 and Launch.read(os.environ) is not None
+    if trainer.is_global_zero or not agree:
         try:
-            plan = _look_ahead(cfg, parts, trainer, run_folder)
+            checkpoint = _to_resume(cfg, parts, run_folder)
+            plan = _look_ahead(cfg, parts, trainer, run_folder) if trainer.is_global_zero else ""
         except UserError as error:
             refusal = str(error)
-    # Lightning starts its own processes later, when rank 0 has passed.
-    if trainer.world_size > 1 and trainer.strategy.launcher is None:
+    if agree:
         trainer.strategy.connect(parts.model)  # fsdp2 gives it the mesh of devices
         trainer.strategy.setup_environment()
-        refusal = trainer.strategy.broadcast(refusal)
+        refusal, checkpoint = trainer.strategy.broadcast((refusal, checkpoint))
     if refusal is not None:
         raise UserError(refusal)
-    return plan
+    return plan, checkpoint
+
+
+def _to_resume(cfg: DictConfig, parts: Parts, run_folder: Path) -> Path | None:
+    """The checkpoint to go on from; None starts at step 0."""
+    folder = run_folder / "checkpoints"
+    folder.mkdir(exist_ok=True)
+    checkpoint = checkpoint_to_resume(folder) if cfg.resume else None
+    if checkpoint is not None:
+        check_resumed(checkpoint, parts.trimmed)
+    elif cfg.resume is True:
+        logger.warning("resume=true, but there is no checkpoint in %s: starting at step 0", folder)
+    return checkpoint
 
 
 def _look_ahead(cfg: DictConfig, parts: Parts, trainer: pl.Trainer, run_folder: Path) -> str:
@@ -138,7 +175,8 @@ def _look_ahead(cfg: DictConfig, parts: Parts, trainer: pl.Trainer, run_folder: 
     memory = check_run_memory(cfg, parts, trainer, batches)
     plan = before(cfg, parts, trainer, batches, memory)
     logger.info("before the first step:\n%s", plan)
-    (run_folder / "summary.md").write_text(unfinished(plan), encoding="utf-8")
+    with atomic_file(run_folder / "summary.md") as new:
+        new.write_text(unfinished(plan), encoding="utf-8")
     return plan
 
 
@@ -187,7 +225,8 @@ def save_model(parts: Parts, run_folder: Path, run: dict[str, Any]) -> None:
     folder = run_folder / "model"
     parts.model.encoder.eval()
     parts.model.encoder.save(folder)
-    (folder / RUN_FILE).write_text(json.dumps({"run": run}, indent=2) + "\n", encoding="utf-8")
+    with atomic_file(folder / RUN_FILE) as new:
+        new.write_text(json.dumps({"run": run}, indent=2) + "\n", encoding="utf-8")
 
 
 def _best_weights(run_folder: Path, cfg: DictConfig) -> dict[str, torch.Tensor] | None:
@@ -199,5 +238,10 @@ def _best_weights(run_folder: Path, cfg: DictConfig) -> dict[str, torch.Tensor] 
             f"{best} was never written: no validation ran before the training ended. "
             "Lower trainer.val_check_interval, or set trainer.monitor=null."
         )
-    state: dict[str, torch.Tensor] = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
+    if damage := damage_of(best):
+        raise UserError(
+            f"{best} {damage}: put back a copy of it, or, with resume=true and trainer.monitor=null, save "
+            "the weights of the last step."
+        )
+    state: dict[str, torch.Tensor] = read_tensors(best, "Train again in another folder.")["state_dict"]
     return state

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from hybrid_retrieval.storage_errors import StorageError
+from hybrid_retrieval.errors import StorageError
 from hybrid_retrieval.sweeps.run_record import RunRecord
 from hybrid_retrieval.training.check_options import MONITORED
 

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 
 from hybrid_retrieval.cache import cache_folder
@@ -21,6 +20,7 @@ from hybrid_retrieval.models.frozen import KEY as FROZEN
 from hybrid_retrieval.models.text_tokenizer import TextTokenizer
 from hybrid_retrieval.optim.corpus_tokens import corpus_token_ids
 from hybrid_retrieval.optim.trimmed_embedding import TrimmedHandle, trim_embeddings, why_not_trimmed
+from hybrid_retrieval.security.checkpoints import read_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def check_resumed(checkpoint: Path, trimmed: TrimmedHandle | None) -> None:
     Raises:
         UserError: it trained all of them then and some of them now, or the other way round.
     """
-    content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    content = read_tensors(checkpoint, "Start again with resume=false in another folder.", mapped=True)
     if FROZEN in content:
         return  # of an adapter, which leaves all of them as they are; `FrozenWeights.check` compares
     was = any(name.endswith(".token_ids") for name in content["state_dict"])

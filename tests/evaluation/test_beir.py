@@ -188,7 +188,7 @@ def test_malformed_lines_are_named(
 def test_a_cut_off_line_is_named(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "corpus.jsonl").write_text(lines(DOCUMENTS)[:-15], encoding="utf-8")
-    with pytest.raises(UserError, match=r"corpus\.jsonl:4: not JSON"):
+    with pytest.raises(UserError, match=r"corpus\.jsonl:4: the JSON object is cut off"):
         beir(tmp_path)
     (tmp_path / "corpus.jsonl").write_text("[1]\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"corpus\.jsonl:1: expected an object"):

@@ -117,7 +117,7 @@ def test_a_title_may_be_empty_and_a_whole_passage_may_not(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ('{"docid": "1#0", "title": "T", "text": "t"', "not a whole JSON object"),
+        ('{"docid": "1#0", "title": "T", "text": "t"', "the JSON object is cut off"),
         ('["1#0"]', r"expected an object \{\.\.\.\}, not a list"),
         ('{"title": "T", "text": "t"}', "the field 'docid' is missing"),
         ('{"docid": "1#0", "title": "T"}', "the field 'text' is missing"),

@@ -65,7 +65,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a tensor missing": (_drop_tensor, "of another shape, first encoder.layer.1.output.dense"),
     "another size": (_edit("config.json", hidden_size=32, num_attention_heads=2), "another shape"),
     "smaller vocabulary": (_edit("config.json", vocab_size=10), "first embeddings.word_embeddings.weight;"),
-    "remote code": (_remote_code, "code of their own are not supported"),
+    "remote code": (_remote_code, "has auto_map, code .* is not run"),
     "another kind of model": (
         lambda f: transformers.T5Config().save_pretrained(f),
         "a t5 model, which is no text encoder",
@@ -78,7 +78,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "unknown module": (
         lambda f: (f / "modules.json").write_text(
-            '[{"path": "", "type": "x.Transformer"}, {"path": "", "type": "x.LSTM"}]'
+            '[{"path": "", "type": "sentence_transformers.models.Transformer"},'
+            ' {"path": "", "type": "sentence_transformers.models.LSTM"}]'
         ),
         "module 'LSTM' at position 1",
     ),

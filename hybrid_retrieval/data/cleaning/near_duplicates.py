@@ -19,6 +19,7 @@ from hybrid_retrieval.data.cleaning.shingles import jaccard, shingles
 from hybrid_retrieval.data.joined_triples import small_int
 from hybrid_retrieval.data.mapped_texts import BATCH_ROWS
 from hybrid_retrieval.sampling.triples import BoolArray, IntArray
+from hybrid_retrieval.storage_errors import reserve
 
 PERMUTATIONS = 128
 MISSED = 0.005
@@ -62,7 +63,9 @@ def near_duplicates(
         return repeats
     hashes, kept = folder / "bands.bin", folder / "shingles.bin"
     try:
-        columns = np.memmap(hashes, dtype=np.uint32, mode="w+", shape=(bands, count))
+        with hashes.open("w+b") as file:
+            reserve(file, bands * count * np.dtype(np.uint32).itemsize)
+            columns = np.memmap(file, dtype=np.uint32, mode="w+", shape=(bands, count))
         seeds = np.random.default_rng(_SEED).integers(2**63, size=bands * rows).astype(np.uint64)
         for positions in _batches(np.arange(count)):
             values, offsets = shingles(batch(positions), language)

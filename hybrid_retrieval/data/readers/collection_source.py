@@ -12,6 +12,7 @@ import numpy as np
 
 from hybrid_retrieval.data.file_hashes import HashFile
 from hybrid_retrieval.data.readers.base import Split, TextBatch, TripleBatch
+from hybrid_retrieval.data.readers.input_file import check_input
 from hybrid_retrieval.errors import UserError
 
 _ROWS_AT_ONCE = 2048
@@ -101,6 +102,7 @@ class CollectionSource:
         self._collections = self._collect(languages)
         digest = hashlib.sha256(json.dumps([self._kind, self._options, list(languages)]).encode())
         for file in self._files(None):
+            check_input(file)
             digest.update(hash_file(file).encode())
         return digest.hexdigest()
 

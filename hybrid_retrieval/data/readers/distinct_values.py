@@ -1,13 +1,15 @@
 """The distinct texts of one column, without making rows of a file."""
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
+from hybrid_retrieval.data.readers.input_file import open_input
+from hybrid_retrieval.data.readers.parquet_file import open_parquet, parquet_batches
 from hybrid_retrieval.data.readers.records import file_format
 
 _ROWS_AT_ONCE = 1 << 16
@@ -34,7 +36,7 @@ def distinct_values(path: Path, column: str, *, quotes: bool | None = None) -> l
                 return _distinct(_separated(path, column, ",", quotes is not False))
             case "tsv":
                 return _distinct(_separated(path, column, "\t", quotes is True))
-    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError):
+    except (pa.ArrowException, OSError, EOFError, zlib.error, KeyError, ValueError):
         pass
     return None
 
@@ -50,19 +52,24 @@ def _distinct(chunks: Iterator[pa.Array]) -> list[str] | None:
 
 
 def _parquet(path: Path, column: str) -> Iterator[pa.Array]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_ROWS_AT_ONCE, columns=[column]):
+    with open_parquet(path) as file:
+        for _, batch in parquet_batches(path, file, [column], _ROWS_AT_ONCE):
             yield batch.column(column)
 
 
 def _separated(path: Path, column: str, separator: str, quoted: bool) -> Iterator[pa.Array]:
-    with pa_csv.open_csv(
-        path,
-        read_options=pa_csv.ReadOptions(block_size=_BLOCK),
-        parse_options=pa_csv.ParseOptions(
-            delimiter=separator, quote_char='"' if quoted else False, newlines_in_values=quoted
-        ),
-        convert_options=pa_csv.ConvertOptions(include_columns=[column], column_types={column: pa.string()}),
-    ) as reader:
+    with (
+        open_input(path) as file,
+        pa_csv.open_csv(
+            file,
+            read_options=pa_csv.ReadOptions(block_size=_BLOCK),
+            parse_options=pa_csv.ParseOptions(
+                delimiter=separator, quote_char='"' if quoted else False, newlines_in_values=quoted
+            ),
+            convert_options=pa_csv.ConvertOptions(
+                include_columns=[column], column_types={column: pa.string()}
+            ),
+        ) as reader,
+    ):
         for batch in reader:
             yield batch.column(0)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 from hybrid_retrieval.data.readers.base import Split
+from hybrid_retrieval.data.readers.input_file import LONGEST_LINE
 from hybrid_retrieval.errors import UserError
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -24,13 +25,19 @@ def text_field(record: Mapping[str, object], field: str, where: str) -> str:
         where: file and line, the start of the message.
 
     Raises:
-        UserError: the field is missing, no string, empty, or not representable in UTF-8.
+        UserError: the field is missing, no string, empty, of more than `LONGEST_LINE` characters, or not
+            representable in UTF-8.
     """
     value = _present(record, field, where)
     if not isinstance(value, str):
         raise UserError(f"{where}: {field!r} must be a string, not {_kind(value)}. Correct the field.")
     if not value.strip():
         raise UserError(f"{where}: {field!r} is empty. Fill it or remove the row.")
+    if len(value) > LONGEST_LINE:
+        raise UserError(
+            f"{where}: {field!r} has {len(value):,} characters: no query or passage is so long. Divide it, "
+            "or remove the row."
+        )
     return _unicode(value, field, where)
 
 
@@ -116,9 +123,18 @@ def parse_object(line: str, where: str, example: str = "") -> dict[str, object]:
         raise UserError(
             f"{where}: {reason} (column {error.colno}). Every line must be one whole object{example}."
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: not JSON that can be read: {error}. Correct the line.") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(
+            f"{where}: not JSON that can be read: {json_fault(error)}. Correct the line."
+        ) from None
     return object_of(value, where)
+
+
+def json_fault(error: ValueError | RecursionError | MemoryError) -> str:
+    """What is wrong with JSON that Python's parser does not read, though it may be well formed."""
+    if isinstance(error, RecursionError):
+        return "lists or objects are nested too deep"
+    return "it does not fit into memory" if isinstance(error, MemoryError) else str(error)
 
 
 def _present(record: Mapping[str, object], field: str, where: str) -> object:

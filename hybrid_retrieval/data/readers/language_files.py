@@ -6,15 +6,26 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from hybrid_retrieval.data.file_hashes import HashFile
+from hybrid_retrieval.data.readers.fields import json_fault
+from hybrid_retrieval.data.readers.input_file import (
+    LARGEST_WHOLE,
+    LONGEST_LINE,
+    cannot_be_read,
+    check_input,
+    line_too_long,
+    open_input,
+)
 from hybrid_retrieval.errors import UserError
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})*")
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 def find_language_files(folder: Path, suffix: str, languages: Sequence[str] | None) -> dict[str, Path]:
@@ -77,7 +88,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     A UTF-8 byte order mark at the start is dropped.
 
     Raises:
-        UserError: the file is not UTF-8 or its compression is damaged; names file, line and byte offset.
+        UserError: the file cannot be read, is not UTF-8, has a line of more than `LONGEST_LINE` bytes, or its
+            compression is damaged; names file, line and byte offset.
     """
     for number, text in enumerate(iter_lines(path), start=1):
         if text.strip():
@@ -88,30 +100,41 @@ def iter_lines(path: Path) -> Iterator[str]:
     """Yield each line, blank ones too, with its line end; as `read_lines` otherwise."""
     number, offset = 0, 0
     try:
-        with _open(path) as file:
-            for number, line in enumerate(file, start=1):
+        with open_input(path) as file:
+            for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), start=1):
+                if len(line) == LONGEST_LINE and line[-1:] != b"\n":
+                    raise line_too_long(path, number)
                 yield decode(line, path, number, offset)
                 offset += len(line)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise _compression_error(path, number + 1, error) from None
+    except OSError as error:
+        raise cannot_be_read(path, error) from None
 
 
 def read_text(path: Path) -> str:
     """The whole text of a file, without a byte order mark.
 
     Raises:
-        UserError: as `read_lines`.
+        UserError: the file has more than `LARGEST_WHOLE` bytes; otherwise as `read_lines`, but that lines may
+            be of any length.
     """
-    lines: list[bytes] = []
+    texts: list[str] = []
+    offset = 0
     try:
-        with _open(path) as file:
-            lines.extend(file)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _compression_error(path, len(lines) + 1, error) from None
-    offset, texts = 0, []
-    for number, line in enumerate(lines, start=1):
-        texts.append(decode(line, path, number, offset))
-        offset += len(line)
+        with open_input(path) as file:
+            while line := file.readline(LARGEST_WHOLE + 1 - offset):
+                texts.append(decode(line, path, len(texts) + 1, offset))
+                offset += len(line)
+                if offset > LARGEST_WHOLE:
+                    raise UserError(
+                        f"{path}: more than {LARGEST_WHOLE >> 30} GiB, which would be held in memory several "
+                        "times. Divide it into several data sets, or write it as JSON lines."
+                    )
+    except _DAMAGED as error:
+        raise _compression_error(path, len(texts) + 1, error) from None
+    except OSError as error:
+        raise cannot_be_read(path, error) from None
     return "".join(texts)
 
 
@@ -128,8 +151,10 @@ def read_json(path: Path) -> Any:
             f"{path}:{error.lineno}: not JSON: {error.msg} (column {error.colno}). The file may be cut off: "
             "get it again, or correct the line."
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}:1: not JSON that can be read: {error}. Get the file again.") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(
+            f"{path}:1: not JSON that can be read: {json_fault(error)}. Get the file again."
+        ) from None
 
 
 def decode(line: bytes, path: Path, number: int, offset: int) -> str:
@@ -170,12 +195,9 @@ def content_fingerprint(
     """
     digest = hashlib.sha256(json.dumps([kind, options, list(files)], sort_keys=True).encode())
     for path in files.values():
+        check_input(path)
         digest.update(bytes.fromhex(hash_file(path)))
     return digest.hexdigest()
-
-
-def _open(path: Path) -> BinaryIO | gzip.GzipFile:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
 def _compression_error(path: Path, line: int, error: Exception) -> UserError:

@@ -76,7 +76,7 @@ def _files(folder: Path) -> dict[str, list[TableFile]]:
             code = language_code(name, where, CODES)
             files[code] = [TableFile(together, together.name, name, None)]
         return files
-    for path in sorted(folder.glob("mkqa-*.jsonl*")):
+    for path in sorted(path for path in folder.glob("mkqa-*.jsonl*") if path.is_file()):
         name = path.name.removeprefix("mkqa-").partition(".")[0]
         code = language_code(name, str(path), CODES)
         if code in files:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from hybrid_retrieval.data.file_hashes import HashFile
 from hybrid_retrieval.data.readers.base import TextBatch, TripleBatch
 from hybrid_retrieval.data.readers.dataset_folder import dataset_folder
+from hybrid_retrieval.data.readers.language_files import iter_lines
 from hybrid_retrieval.data.readers.tab_separated import INTEGER, TEXT, read_columns
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.hub import HUB_ID as HUB_SHAPE
@@ -36,6 +37,7 @@ LANGUAGE_NAMES = {
 }
 PAIRS_AT_ONCE = 1 << 18
 GROUPED_BYTES = 1 << 27
+_MOST_FIELDS = 10_000
 _LAYOUT = "data/triples.train.ids.small.tsv and data/google/ with collections and queries"
 
 
@@ -190,8 +192,8 @@ def text_files(language: str) -> dict[str, str]:
 
 
 def _triple_columns(path: Path) -> Mapping[str, pa.DataType]:
-    with path.open("rb") as file:
-        fields = len(file.readline().split(b"\t"))
+    first = next(iter_lines(path), "")
+    fields = min(first.count("\t") + 1, _MOST_FIELDS)
     names = ["query", "positive", *(f"negative {n}" for n in range(1, fields - 1))]
     return dict.fromkeys(names, INTEGER)
 

@@ -1,15 +1,15 @@
 """The rows of table files, Parquet, JSON, JSON lines, CSV and TSV, each with its place."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from hybrid_retrieval.data.readers.fields import object_of, parse_object
+from hybrid_retrieval.data.readers.input_file import LONGEST_LINE, cannot_be_read, check_input
 from hybrid_retrieval.data.readers.language_files import iter_lines, read_json, read_lines
+from hybrid_retrieval.data.readers.parquet_file import DAMAGE, open_parquet, parquet_batches, reason_of
 from hybrid_retrieval.errors import UserError
 
 Format = Literal["parquet", "jsonl", "json", "csv", "tsv"]
@@ -17,7 +17,6 @@ Record = tuple[str, dict[str, object]]
 FORMATS: tuple[Format, ...] = ("parquet", "jsonl", "json", "csv", "tsv")
 
 _ROWS_AT_ONCE = 1024
-_LONGEST_FIELD = 1 << 28  # characters: csv's own limit of 131,072 is less than a long page
 _LFS = b"version https://git-lfs"
 
 
@@ -70,7 +69,7 @@ def column_names(path: Path, *, quotes: bool | None = None) -> list[str]:
     """
     _refuse_pointer(path)
     if file_format(path) == "parquet":
-        with _opened(path) as file:
+        with open_parquet(path) as file:
             return list(file.schema_arrow.names)
     if file_format(path) in ("csv", "tsv"):
         return next((row for _, row in _csv_rows(path, quotes)), [])
@@ -78,11 +77,12 @@ def column_names(path: Path, *, quotes: bool | None = None) -> list[str]:
 
 
 def _refuse_pointer(path: Path) -> None:
+    check_input(path)
     try:
         with path.open("rb") as file:
             start = file.read(len(_LFS))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file.") from None
+    except OSError as error:
+        raise cannot_be_read(path, error) from None
     if start == _LFS:
         raise UserError(
             f"{path}: a pointer of Git LFS, not the file itself. Run `git lfs pull` in its repository, or "
@@ -90,30 +90,20 @@ def _refuse_pointer(path: Path) -> None:
         )
 
 
-def _opened(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a whole Parquet file ({reason}). Get the file again.") from None
-
-
 def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Record]:
-    with _opened(path) as file:
+    with open_parquet(path) as file:
         if columns is not None:
             _check_columns(path, columns, file.schema_arrow.names)
         row = 0
         try:
-            for group in range(file.num_row_groups):
-                batches = file.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=columns)
-                for batch in batches:
-                    for record in batch.to_pylist():
-                        row += 1
-                        yield f"{path}: row {row} (row group {group})", record
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            reason = str(error).splitlines()[0]
+            for group, batch in parquet_batches(path, file, columns, _ROWS_AT_ONCE):
+                for record in batch.to_pylist():
+                    row += 1
+                    yield f"{path}: row {row} (row group {group})", record
+        except DAMAGE as error:
             raise UserError(
-                f"{path}: row {row + 1} or one soon after it cannot be read ({reason}). Get the file again."
+                f"{path}: row {row + 1} or one soon after it cannot be read ({reason_of(error)}). Get the "
+                "file again."
             ) from None
 
 
@@ -168,7 +158,7 @@ def _csv_rows(path: Path, quotes: bool | None) -> Iterator[tuple[int, list[str]]
         for number, line in read_lines(path):
             yield number, line.rstrip("\r\n").split(separator)
         return
-    csv.field_size_limit(_LONGEST_FIELD)
+    csv.field_size_limit(LONGEST_LINE)  # csv's own limit of 131,072 is less than a long page
     rows = csv.reader(iter_lines(path), delimiter=separator, strict=True)
     start = 1
     while True:
@@ -187,7 +177,7 @@ def _csv_rows(path: Path, quotes: bool | None) -> Iterator[tuple[int, list[str]]
 
 
 def _check_header(path: Path, line: int, names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise UserError(f"{path}:{line}: the header names the column {twice[0]!r} twice. Rename one.")
 

@@ -7,10 +7,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from hybrid_retrieval.data.readers.language_files import decode
+from hybrid_retrieval.data.readers.input_file import check_input
+from hybrid_retrieval.data.readers.language_files import iter_lines
+from hybrid_retrieval.data.readers.parquet_file import reason_of
 from hybrid_retrieval.errors import UserError
 
 BLOCK_BYTES = 1 << 22
+_DIGITS = 20  # an integer of 64 bits has at most 19
 INTEGER, TEXT = pa.int64(), pa.large_string()
 
 
@@ -24,6 +27,9 @@ def read_columns(path: Path, columns: Mapping[str, pa.DataType]) -> Iterator[pa.
     Raises:
         UserError: the file is missing or malformed; the message names the line.
     """
+    if not path.exists():
+        raise UserError(f"{path}: missing. Get the file.")
+    check_input(path)
     try:
         stream = csv.open_csv(
             str(path),
@@ -35,9 +41,7 @@ def read_columns(path: Path, columns: Mapping[str, pa.DataType]) -> Iterator[pa.
             if any(_has_blank(batch.column(name)) for name, of in columns.items() if of == TEXT):
                 raise pa.ArrowInvalid("an empty text")
             yield batch
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing. Get the file.") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise _what_is_wrong(path, columns, error) from None
 
 
@@ -46,18 +50,14 @@ def _has_blank(column: pa.Array) -> bool:
     return bool(pc.any(blank).as_py())
 
 
-def _what_is_wrong(path: Path, columns: Mapping[str, pa.DataType], error: pa.ArrowInvalid) -> UserError:
+def _what_is_wrong(path: Path, columns: Mapping[str, pa.DataType], error: Exception) -> UserError:
     """The first line that is not as it should be."""
-    offset = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            text = decode(line, path, number, offset).rstrip("\n").removesuffix("\r")
-            offset += len(line)
-            if text and (reason := _reason(text, columns)):
-                shape = "<tab>".join(columns)
-                return UserError(f"{path}:{number}: {reason}. Every line must be {shape}: correct the line.")
-    reason = str(error).strip().splitlines()[0]
-    return UserError(f"{path}: cannot be read ({reason}). Get the file again.")
+    for number, line in enumerate(iter_lines(path), start=1):
+        text = line.rstrip("\n").removesuffix("\r")
+        if text and (reason := _reason(text, columns)):
+            shape = "<tab>".join(columns)
+            return UserError(f"{path}:{number}: {reason}. Every line must be {shape}: correct the line.")
+    return UserError(f"{path}: cannot be read ({reason_of(error)}). Get the file again.")
 
 
 def _reason(text: str, columns: Mapping[str, pa.DataType]) -> str | None:
@@ -68,7 +68,8 @@ def _reason(text: str, columns: Mapping[str, pa.DataType]) -> str | None:
         if kind == INTEGER:
             # Arrow's integers: no sign but a minus, no space, no underscore, 64 bits.
             digits = field.removeprefix("-")
-            if not (digits.isascii() and digits.isdigit() and abs(int(field)) < 1 << 63):
+            short = len(digits.lstrip("0")) < _DIGITS
+            if not (digits.isascii() and digits.isdigit() and short and abs(int(digits)) < 1 << 63):
                 return f"the {name} is {field[:40]!r}, which is no whole number"
         elif not field.strip():
             return f"the {name} is empty"

@@ -67,7 +67,9 @@ def find_tables(root: Path, formats: Sequence[Format], files: Files | None = Non
         return found
     found = list(_matching(root, formats, files)) if files else list(_all(root, formats))
     if not found:
-        raise UserError(f"data.path={root} holds no file that ends in {_endings(formats)}.")
+        scripts = sorted(path.name for path in root.glob("*.py"))
+        told = f" Its script {scripts[0]} is not run: name the files that it makes." if scripts else ""
+        raise UserError(f"data.path={root} holds no file that ends in {_endings(formats)}.{told}")
     if {file.split for file in found} == {"train"}:
         found = [TableFile(file.path, file.name, file.language, None) for file in found]
     return sorted(found, key=lambda file: file.name)

@@ -3,7 +3,6 @@
 Format: BEIR (arXiv 2104.08663), https://github.com/beir-cellar/beir.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from hybrid_retrieval.data.readers.beir_files import (
     beir_passage,
     beir_query,
 )
-from hybrid_retrieval.data.readers.fields import id_field, object_of
+from hybrid_retrieval.data.readers.fields import id_field, parse_object
 from hybrid_retrieval.data.readers.language_files import read_lines
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
@@ -97,12 +96,7 @@ def _read_lines(file: Path, text_of: Callable[[dict[str, object], str], str]) ->
     lines: dict[str, _Line] = {}
     for number, line in read_lines(file):
         where = f"{file}:{number}"
-        try:
-            record = object_of(json.loads(line), where)
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"{where}: not JSON ({error}). Every line must be one whole object; the file may be cut off."
-            ) from None
+        record = parse_object(line, where)
         identifier = id_field(record, "_id", where)
         if identifier in lines:
             first = lines[identifier].where.rpartition(":")[2]

@@ -3,7 +3,6 @@
 Format: https://github.com/google-research-datasets/lareqa (arXiv 2004.05484).
 """
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from hybrid_retrieval.data.readers.language_files import read_json
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
 
@@ -147,7 +147,11 @@ def language_files(folder: Path, languages: Sequence[str] | None, source: str) -
     if not folder.is_dir():
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise UserError(f"{folder}: {what}. Looked for files such as {folder / 'en.json'}. {fix}")
-    found = {path.stem: path for path in sorted(folder.iterdir()) if LANGUAGE_FILE.fullmatch(path.name)}
+    found = {
+        path.stem: path
+        for path in sorted(folder.iterdir())
+        if LANGUAGE_FILE.fullmatch(path.name) and path.is_file()
+    }
     if not found:
         raise UserError(f"{folder}: no file named LANG.json (en.json, ar.json, ...) in this folder. {fix}")
     if languages is not None and not languages:
@@ -172,7 +176,7 @@ def read_paragraphs(path: Path) -> list[Paragraph]:
         UserError: the file is not UTF-8, not JSON, lacks a field, has an empty sentence, repeats a question
             id, or has questions that no sentence answers; the message names the file and the place in it.
     """
-    document = _load(path)
+    document = read_json(path)
     paragraphs, places, unanswered = [], dict[str, str](), list[str]()
     for article, at in _items(document, "data", path, ""):
         for paragraph, place in _items(article, "paragraphs", path, at):
@@ -195,23 +199,6 @@ def read_paragraphs(path: Path) -> list[Paragraph]:
             "remove these questions, or get the file again."
         )
     return paragraphs
-
-
-def _load(path: Path) -> Any:
-    raw = path.read_bytes()
-    try:
-        return json.loads(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}, line {line}: byte {error.start} is not UTF-8 ({error.reason}). "
-            "Save the file as UTF-8, or get it again."
-        ) from error
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}). "
-            "The file is probably cut off: get it again."
-        ) from error
 
 
 def _paragraph(paragraph: Any, path: Path, place: str, unanswered: list[str]) -> Paragraph:

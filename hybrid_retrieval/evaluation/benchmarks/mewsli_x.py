@@ -73,7 +73,7 @@ def mewsli_x(path: Path, *, languages: Sequence[str] | None = None, split: str =
     chosen = tuple(query for query in queries if languages is None or query.language in languages)
     return CorpusBenchmark(
         name="mewsli_x",
-        collections=(Collection("pool", partial(_entities, folder / ENTITIES), chosen),),
+        collections=(Collection("pool", partial(_entities, folder / ENTITIES), chosen, folder),),
         metrics=METRICS,
         setting="multilingual",
     )

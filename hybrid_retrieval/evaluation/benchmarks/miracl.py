@@ -71,7 +71,9 @@ def miracl(path: Path, *, languages: Sequence[str] | None = None, split: str = "
     return CorpusBenchmark(
         name="miracl",
         collections=tuple(
-            Collection(code, partial(read_passages, documents[code], code), _queries(file, code, split))
+            Collection(
+                code, partial(read_passages, documents[code], code), _queries(file, code, split), path
+            )
             for code, file in found.items()
         ),
         metrics=METRICS,
@@ -115,7 +117,7 @@ def find_topics(path: Path, split: str) -> dict[str, Path]:
     for root in (path, path / "miracl"):
         for folder in (root, root / "topics", *sorted(root.glob("miracl-v1.0-*/topics"))):
             for file in sorted(folder.glob("topics.*.tsv")):
-                if match := name.fullmatch(file.name):
+                if (match := name.fullmatch(file.name)) and file.is_file():
                     found.setdefault(match[1], file)
     return dict(sorted(found.items()))
 
@@ -127,7 +129,7 @@ def find_documents(path: Path, language: str, *, alone: bool) -> list[Path]:
     for folder in [*folders, *([path] if alone else [])]:
         numbered: dict[int, Path] = {}
         for file in sorted(folder.glob("docs-*.jsonl*")):
-            if match := _DOCS.fullmatch(file.name):
+            if (match := _DOCS.fullmatch(file.name)) and file.is_file():
                 number = int(match[1])
                 if number in numbered:
                     raise UserError(

@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.security.file_names import is_file_name
 
 NAMED_QUERIES = 5
 
@@ -51,6 +53,7 @@ class Collection:
         name: the language of its passages, or "pool" for all languages; also a folder's name.
         passages: begins the stream of passages anew, in the same order each time; never held in memory.
         queries: held in memory.
+        place: where the files lie, for messages.
 
     Raises:
         ValueError: a query id repeats, or a grade is not positive.
@@ -60,20 +63,26 @@ class Collection:
     name: str
     passages: Callable[[], Iterator[Passage]]
     queries: tuple[CorpusQuery, ...]
+    place: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """Place and name, the start of a message."""
+        return self.name if self.place is None else f"{self.place}: {self.name}"
 
     def __post_init__(self) -> None:
         if not self.queries:
-            raise UserError(f"{self.name}: no queries. Choose languages and a split that have some.")
+            raise UserError(f"{self.label}: no queries. Choose languages and a split that have some.")
         repeated = [i for i, times in Counter(query.id for query in self.queries).items() if times > 1]
         if repeated:
-            raise ValueError(f"{self.name}: query id {repeated[0]!r} repeats")
+            raise ValueError(f"{self.label}: query id {repeated[0]!r} repeats")
         if any(grade < 1 for query in self.queries for grade in query.relevant.values()):
-            raise ValueError(f"{self.name}: grades of relevant passages must be positive")
+            raise ValueError(f"{self.label}: grades of relevant passages must be positive")
         without = [query.id for query in self.queries if not query.relevant]
         if without:
             named = ", ".join(map(repr, without[:NAMED_QUERIES]))
             raise UserError(
-                f"{self.name}: {len(without)} of {len(self.queries)} queries have no relevant passage: "
+                f"{self.label}: {len(without)} of {len(self.queries)} queries have no relevant passage: "
                 f"{named}{', ...' if len(without) > NAMED_QUERIES else ''}. Remove them, or add the qrels of "
                 "the passages that answer them."
             )
@@ -89,6 +98,10 @@ class CorpusBenchmark:
         metrics: keys as `metric` of evaluation/metrics.py takes them.
         setting: "monolingual" if queries search passages of their own language, "multilingual" if they search
             those of all languages.
+
+    Raises:
+        ValueError: two collections of one name.
+        UserError: the code of a language is none, and would name a file elsewhere.
     """
 
     name: str
@@ -100,6 +113,11 @@ class CorpusBenchmark:
         names = [collection.name for collection in self.collections]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"{self.name}: collections need different names, not {names}")
+        if wrong := [name for name in (*names, *self.languages) if not is_file_name(name)]:
+            raise UserError(
+                f"{self.name}: the language {wrong[0]!r} cannot be part of a file's name. Use a code such as "
+                "'zh' or 'zh-Hant'."
+            )
 
     @property
     def languages(self) -> tuple[str, ...]:

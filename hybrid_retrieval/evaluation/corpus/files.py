@@ -1,10 +1,9 @@
 """The files that large benchmarks come in: JSON lines, topics (TSV) and TREC qrels."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from hybrid_retrieval.data.readers.fields import object_of
+from hybrid_retrieval.data.readers.fields import parse_object
 from hybrid_retrieval.data.readers.language_files import read_lines
 from hybrid_retrieval.errors import UserError
 
@@ -17,13 +16,7 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
     """
     for number, line in read_lines(path):
         where = f"{path}:{number}"
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"{where}: not a whole JSON object ({error}). Get the file again, or correct the line."
-            ) from None
-        yield where, object_of(value, where)
+        yield where, parse_object(line, where)
 
 
 def read_topics(path: Path) -> dict[str, str]:

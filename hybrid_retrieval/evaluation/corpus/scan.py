@@ -64,7 +64,7 @@ def scan(collection: Collection, shard_rows: int) -> CorpusScan:
     if len(hashes) % shard_rows:
         texts.append(digest.hexdigest())
     if not hashes:
-        raise UserError(f"{collection.name}: the files of the collection hold no passage. Get them again.")
+        raise UserError(f"{collection.label}: the files of the collection hold no passage. Get them again.")
     _check_repeats(collection, hashes)
     _check_relevant(collection, wanted - positions.keys(), len(wanted), len(hashes))
     return CorpusScan(len(hashes), dict(languages), positions, tuple(texts))
@@ -103,7 +103,7 @@ def _check_relevant(collection: Collection, unknown: set[str], wanted: int, pass
         if passage_id in unknown
     )
     raise UserError(
-        f"{collection.name}: {len(unknown)} of {wanted} relevant passages are unknown: they are not among "
+        f"{collection.label}: {len(unknown)} of {wanted} relevant passages are unknown: they are not among "
         f"the {passages} passages of the collection, first {passage_id!r}, which answers query {query!r}. "
         "Are all files of the collection there, and of the same version as the qrels?"
     )

@@ -1,0 +1,1 @@
+"""What keeps foreign code, secrets and control characters out; SECURITY.md says what is refused and where."""

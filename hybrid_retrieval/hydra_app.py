@@ -7,6 +7,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import hydra
@@ -136,7 +137,8 @@ def _remove_records() -> None:
     for handler in list(logging.getLogger().handlers):
         if isinstance(handler, logging.FileHandler) and Path(handler.baseFilename).parent == folder:
             logging.getLogger().removeHandler(handler)
-            handler.close()
+            with suppress(OSError):  # what it holds may not fit on the disk
+                handler.close()
     record = RunRecord.read(folder)
     if record is not None and (record.pid != os.getpid() or settings.mode == RunMode.MULTIRUN):
         return  # another process's, or told of at the end of a sweep

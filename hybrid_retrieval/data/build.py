@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.atomic_folder import atomic_folder
 from hybrid_retrieval.data.cleaning.settings import Cleaning
 from hybrid_retrieval.data.cleaning.stage import Cleaned, clean
@@ -197,24 +198,25 @@ def _build(source: Reader | IdSource, folder: Path, recipe: Recipe, progress: Pr
     except UserError:
         stages.remove()
         raise
-    with atomic_folder(folder) as new:
-        for part in (stages.folder / "corpus").iterdir():
-            os.replace(part, new / part.name)
-        files = sorted(path for path in new.rglob("*") if path.is_file())
-        content = {
-            "schema": SCHEMA,
-            "name": source.name,
-            "languages": recipe.languages,
-            "fingerprint": recipe.fingerprint,
-            "source": {"reader": type(source).__name__, "fingerprint": recipe.source},
-            "validation_fraction": recipe.validation_fraction,
-            "needed_languages": recipe.needed,
-            "counts": counts,
-            **({} if cleaned is None else {"cleaning": cleaned.report}),
-            "files": {path.relative_to(new).as_posix(): path.stat().st_size for path in files},
-        }
-        manifest = json.dumps(content, indent=1, ensure_ascii=False)
-        (new / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
+    corpus = stages.folder / "corpus"
+    files = sorted(path for path in corpus.rglob("*") if path.is_file() and path != corpus / MANIFEST)
+    content = {
+        "schema": SCHEMA,
+        "name": source.name,
+        "languages": recipe.languages,
+        "fingerprint": recipe.fingerprint,
+        "source": {"reader": type(source).__name__, "fingerprint": recipe.source},
+        "validation_fraction": recipe.validation_fraction,
+        "needed_languages": recipe.needed,
+        "counts": counts,
+        **({} if cleaned is None else {"cleaning": cleaned.report}),
+        "files": {path.relative_to(corpus).as_posix(): path.stat().st_size for path in files},
+    }
+    with atomic_file(corpus / MANIFEST, then=GOES_ON) as new:
+        new.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with atomic_folder(folder) as whole:  # which takes no room
+        for part in corpus.iterdir():
+            os.replace(part, whole / part.name)
     stages.remove()
     triples = ", ".join(f"{count['triples']:,} {split}" for split, count in counts["splits"].items())
     progress.say(f"{source.name}: {triples} triples in {len(recipe.languages)} languages, in {folder}")

@@ -87,6 +87,10 @@ def parse_manifest(data: bytes, where: str, again: str) -> Manifest:
         languages = tuple(content["languages"])
         if not set(languages) <= set(content.get("columns", languages)):
             raise ValueError("languages without columns")
+        if any(type(content["counts"][kind]) is not int for kind in ("queries", "passages")):
+            raise TypeError("counts that are no whole numbers")
+        if not all(isinstance(name, str) for name in (content["name"], *languages)):
+            raise TypeError("names that are no text")
         names = (content["name"], content["fingerprint"], *languages)
         if not all(map(is_file_name, names)) or not all(map(is_inside, content["files"])):
             raise UserError(f"{where}: names files that no prepared corpus has. {again}")
@@ -153,18 +157,24 @@ class ParallelCorpus:
         self.languages = manifest.languages
         self.fingerprint = manifest.fingerprint
         self.counts = manifest.counts
-        self.passage_count = int(manifest.counts["passages"])
-        self.distinct_positives = int(manifest.counts["splits"][split]["distinct_positives"])
-        self._query = self._array("query")
-        self._positive = self._array("positive")
-        self._negative_offsets = self._array("negative_offsets")
-        self._negatives = self._array("negatives")
-        columns = [manifest.columns.index(language) for language in manifest.languages]
-        self.availability = Availability(
-            np.array(self._array("run_starts")),
-            np.array(self._array("run_query")[:, columns]),
-            np.array(self._array("run_passage")[:, columns]),
-        )
+        try:
+            self.passage_count = int(manifest.counts["passages"])
+            self.distinct_positives = int(manifest.counts["splits"][split]["distinct_positives"])
+            self._query = self._array("query")
+            self._positive = self._array("positive")
+            self._negative_offsets = self._array("negative_offsets")
+            self._negatives = self._array("negatives")
+            columns = [manifest.columns.index(language) for language in manifest.languages]
+            self.availability = Availability(
+                np.array(self._array("run_starts")),
+                np.array(self._array("run_query")[:, columns]),
+                np.array(self._array("run_passage")[:, columns]),
+            )
+            self._check_lengths()
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise UserError(
+                f"{self.folder}: damaged ({error}). Delete it and run `hybrid-retrieval prepare` again."
+            ) from None
         self._texts: dict[str, MappedTexts] = {}
 
     @classmethod
@@ -259,6 +269,16 @@ class ParallelCorpus:
                 )
             )
         return rows
+
+    def _check_lengths(self) -> None:
+        triples, starts = len(self._query), self.availability.starts
+        fits = (
+            triples == len(self._positive) == len(self._negative_offsets) - 1 == int(starts[-1])
+            and len(self.availability.query) == len(self.availability.passage) == len(starts) - 1
+            and int(self._negative_offsets[-1]) == len(self._negatives)
+        )
+        if not fits:
+            raise ValueError("arrays that do not fit together")
 
     def _column(self, language: str) -> int:
         if language not in self.languages:

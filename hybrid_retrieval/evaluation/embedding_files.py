@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hybrid_retrieval.data.array_files import DAMAGED_ARRAY
-from hybrid_retrieval.data.readers.input_file import check_expansion
+from hybrid_retrieval.data.readers.input_file import check_expansion, check_input
 from hybrid_retrieval.data.readers.parquet_file import check_parquet
 from hybrid_retrieval.errors import UserError
 
@@ -117,6 +117,9 @@ def read_embeddings(path: Path) -> tuple[list[str], np.ndarray]:
     readers = {".npz": _read_npz, ".parquet": _read_parquet, ".npy": _read_npy}
     if path.suffix not in readers:
         raise UserError(f"{path}: files of embeddings are {FORMS}.")
+    for part in (path, path.with_name(f"{path.stem}.ids.txt")):
+        if part.exists():
+            check_input(part)
     try:
         ids, embeddings = readers[path.suffix](path)
     except FileNotFoundError as error:

@@ -66,6 +66,8 @@ def read_pair_weights(options: Mapping[str, Any]) -> PairTable | PairPatterns:
 def _read(path: Path) -> str:
     if path.suffix not in (".csv", ".json"):
         raise UserError(f"{_SETTING}.file={path} must be a .json or a .csv file.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{_SETTING}.file={path} is a folder, a pipe or a device, not a file.")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ from hybrid_retrieval.security.log_records import safe
 from hybrid_retrieval.storage_errors import storage_errors_explained
 from hybrid_retrieval.sweeps.run_record import RUN_RECORD, RunRecord
 from hybrid_retrieval.training.run_lock import locked
+from hybrid_retrieval.training.signals import ended_by_signals
 
 METRICS = "metrics.json"
 SETTINGS = ("monolingual", "cross_lingual", "multilingual")
@@ -38,7 +39,7 @@ def recorded_run(folder: Path, record: RunRecord, *, resume: bool | str) -> Iter
     folder.mkdir(parents=True, exist_ok=True)
     before = RunRecord.read(folder)
     check_same_run(folder, before, record.hash, resume=resume)
-    with locked(folder, "run"):
+    with locked(folder, "run"), ended_by_signals():
         started = time.monotonic()
         if before is not None and before.hash == record.hash and resume:
             record.continue_from(before)

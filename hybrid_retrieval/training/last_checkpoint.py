@@ -65,7 +65,8 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Mark a state that a validation follows."""
+        """Put the epoch right that Lightning would go on in; mark a state that a validation follows."""
+        _within_epoch(checkpoint["loops"]["fit_loop"], trainer.current_epoch)
         if self._before_validation:
             _mark(checkpoint["loops"]["fit_loop"])
 
@@ -122,6 +123,16 @@ def _log_step(trainer: pl.Trainer) -> None:
             each.log_metrics(
                 {"epoch": trainer.current_epoch, **values}, trainer.fit_loop.epoch_loop._batches_that_stepped
             )
+
+
+def _within_epoch(loop: dict[str, Any], epoch: int) -> None:
+    """Make the state of Lightning's loops that of an epoch which has begun.
+
+    After a start from the end of an epoch Lightning (2.6) does not count the next one as begun; a start from
+    the end of that one would then stay in it.
+    """
+    for count in loop["epoch_progress"].values():
+        count |= {"ready": epoch + 1, "started": epoch + 1, "processed": epoch, "completed": epoch}
 
 
 def _mark(loop: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,7 +117,9 @@ def device_count(trainer: DictConfig) -> int:
         devices: Any = OmegaConf.to_container(OmegaConf.create({"devices": trainer.devices}))["devices"]  # type: ignore[index, call-overload]
         logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
         bare = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
-        return int(pl.Trainer(accelerator=trainer.accelerator, devices=devices, **bare).num_devices)  # type: ignore[arg-type]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*srun.*")
+            return int(pl.Trainer(accelerator=trainer.accelerator, devices=devices, **bare).num_devices)  # type: ignore[arg-type]
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(f"trainer: {error}") from error
 

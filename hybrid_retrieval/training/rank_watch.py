@@ -27,7 +27,8 @@ from hybrid_retrieval.errors import RunFailedError, UserError
 GRACE = 20.0  # seconds to end by itself for a process whose partner is gone
 # Seconds of silence, seconds between questions, unanswered ones: after 40 s a machine counts as gone.
 _KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-_CONNECT = 60.0
+_CONNECT = 20.0  # seconds until processes that do not find each other train without a watch
+_THIS_MACHINE = ("127.0.0.1", "localhost")
 
 logger = logging.getLogger(__name__)
 
@@ -184,10 +185,8 @@ def _name(rank: int) -> str:
 
 
 def _listen(host: str) -> socket.socket:
-    try:
-        return socket.create_server((host, 0))
-    except OSError:  # the others reach it by an address that is not its own
-        return socket.create_server(("", 0))
+    # A machine's own name may stand for an address that no other machine reaches.
+    return socket.create_server((host if host in _THIS_MACHINE else "", 0))
 
 
 def _kept_alive(connection: socket.socket) -> socket.socket:

@@ -3,6 +3,10 @@
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -19,6 +23,31 @@ class Preempted(SystemExit):
         self.reason = reason
         if signum == signal.SIGINT:
             self.__context__ = KeyboardInterrupt()
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have a signal of `SIGNALS` that would kill the process end the body instead, when it does not train.
+
+    A second one kills at once. Handlers that others have installed, as submitit's, stay.
+
+    Raises:
+        Preempted: a signal came.
+    """
+
+    def leave(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signum, signal.SIG_DFL)
+        raise Preempted(signum, f"{signal.Signals(signum).name} while it did not train")
+
+    main = threading.current_thread() is threading.main_thread()
+    ours = [each for each in SIGNALS if main and signal.getsignal(each) == signal.SIG_DFL]
+    for each in ours:
+        signal.signal(each, leave)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def say(text: str) -> None:

@@ -13,14 +13,21 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 from safetensors.torch import save_file
 
 from hybrid_retrieval.atomic_folder import atomic_folder
+from hybrid_retrieval.config_folder import config_folder
 from hybrid_retrieval.data import build, language_stages, token_store
 from hybrid_retrieval.data.cleaning.near_duplicates import near_duplicates
+from hybrid_retrieval.data.mapped_texts import write_texts
+from hybrid_retrieval.data.open import prepare_data
 from hybrid_retrieval.data.parallel import ParallelCorpus
+from hybrid_retrieval.data.stages import Stages
+from hybrid_retrieval.data.token_store import TokenizedTexts
 from hybrid_retrieval.errors import StorageError, UserError
-from hybrid_retrieval.evaluation import results as evaluation_results
+from hybrid_retrieval.evaluation.results import Results
 from hybrid_retrieval.index import shards as index_shards
 from hybrid_retrieval.index.shards import ShardedVectors, encode_shards
 from hybrid_retrieval.models.encoder import TextEncoder
@@ -28,12 +35,14 @@ from hybrid_retrieval.storage_errors import reserve, storage_error_number, writi
 from hybrid_retrieval.sweeps.run_record import RunRecord
 from hybrid_retrieval.training import checkpoint_file
 from hybrid_retrieval.training import run as training_run
+from hybrid_retrieval.training.assemble import assemble
 from hybrid_retrieval.training.checkpoint_file import LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, damage_of
 from hybrid_retrieval.training.csv_logger import TrainMetricsCSV
+from hybrid_retrieval.training.run_lock import LOCK
 from tests.conftest import Command, Outcome
 from tests.index.test_shards import PASSAGES, embed, plan_of
 from tests.integration.test_run import metrics_of, same_weights
-from tests.own_data import own_data_overrides
+from tests.own_data import ROWS, own_data_overrides
 from tests.reliability.small_disks import SmallDisk, small_disk
 
 NO_SPACE = os.strerror(errno.ENOSPC)
@@ -49,6 +58,11 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 def tiny_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     with small_disk(tmp_path / "disk", 1) as mounted:
         yield mounted
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
+        return compose("train", overrides)
 
 
 def one_message(outcome: Outcome, *words: str) -> str:
@@ -101,7 +115,7 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
     "np.savez": lambda path: np.savez(path, a=BIG.numpy()),
     "np.tofile": lambda path: BIG.numpy().tofile(path),
     "parquet": lambda path: pq.write_table(_table(), path),
-    "arrow": lambda path: build.write_texts(path, ["a" * 99] * 99_999),
+    "arrow": lambda path: write_texts(path, ["a" * 99] * 99_999),
     "text": lambda path: path.write_text("a" * (1 << 22)),
     "faiss": _write_faiss,
     "sqlite": _write_sqlite,
@@ -175,67 +189,50 @@ def test_checkpoint(tiny_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch, leave
     assert [torch.load(file, weights_only=True)["step"] for file in (previous, last)] == [2, 3]
 
 
-# What is written, and where the disk fills up: owner, function, its call, bytes that are left.
-MOMENTS: dict[str, tuple[Any, str, int, int]] = {
-    "last.ckpt": (checkpoint_file.torch, "save", 2, 50_000),
-    "model": (TextEncoder, "save", 1, 30_000),
-    "per_query.parquet": (evaluation_results.pq, "write_table", 1, 0),
-    "metrics.json": (evaluation_results.Results, "write", 1, 20_000),
-    "summary.md": (training_run, "log_evaluation", 1, 0),
-}
+# What is written, and when the disk fills up: before which call of which function, and bytes that are left.
+MOMENTS: list[tuple[str, Any, str, int, int]] = [
+    ("checkpoints/last.ckpt", torch, "save", 2, 50_000),
+    ("model", TextEncoder, "save", 1, 30_000),
+    ("per_query.parquet", pq, "write_table", 1, 0),
+    ("metrics.json", Results, "write", 1, 16_000),
+    ("summary.md", training_run, "log_evaluation", 1, 0),
+]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("whole") / "run"
-
-
-@pytest.mark.parametrize("written", MOMENTS)
-def test_run(
-    command: Command,
-    own_data: Path,
-    whole: Path,
-    disk: SmallDisk,
-    monkeypatch: pytest.MonkeyPatch,
-    written: str,
+def test_run_that_meets_a_full_disk_again_and_again(
+    command: Command, own_data: Path, tmp_path: Path, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The same line goes on each time, to the weights and the metrics of a run that met none."""
     line = ["train", *own_data_overrides(own_data), "trainer.checkpoint_every_n_steps=1", "resume=auto"]
-    if not whole.exists():
-        assert command(*line, f"hydra.run.dir={whole}").status == 0
-    run = disk.folder / "run"
+    run, whole = disk.folder / "run", tmp_path / "whole"
+    assert command(*line, f"hydra.run.dir={whole}").status == 0
+    for written, owner, name, when, leave in MOMENTS:
+        with monkeypatch.context() as patched:
+            disk.full_before(patched, owner, name, when=when, leave=leave)
+            outcome = command(*line, f"hydra.run.dir={run}")
 
-    with monkeypatch.context() as patched:
-        owner, name, when, leave = MOMENTS[written]
-        disk.full_before(patched, owner, name, when=when, leave=leave)
-        outcome = command(*line, f"hydra.run.dir={run}")
+        one_message(outcome, f"{run / written} could not be written")
+        assert damage_of(run / "checkpoints" / LAST_CHECKPOINT) is None
+        there = {path.name for path in run.iterdir()}
+        order = ["model", "per_query.parquet", "metrics.json"]
+        for file in order[order.index(written) :] if written in order else []:
+            assert file not in there, f"{file} of a run that failed at {written}"
+        parts = {path for path in disk.files() if Path(path).name.startswith(".") and path != f"run/{LOCK}"}
+        assert not parts
+        record = RunRecord.read(run)
+        assert record is not None
+        assert record.state in ("running", "failed")
+        disk.make_room()
 
-    one_message(outcome, str(run), *([written] if written != "metrics.json" else []))
-    checkpoints = run / "checkpoints"
-    assert damage_of(checkpoints / LAST_CHECKPOINT) is None
-    finished = {"model": set(), "last.ckpt": set(), "summary.md": {"metrics.json", "per_query.parquet"}}
-    for file in {"metrics.json", "per_query.parquet"} - finished.get(written, set()):
-        assert written == "metrics.json" or not (run / file).exists()
-    if written in ("last.ckpt", "model"):
-        assert not (run / "model").exists()
-    left_over = {name for name in disk.files() if Path(name).name.startswith(".") and ".hydra" not in name}
-    assert {Path(name).name for name in left_over} <= {".run.lock"}, left_over
-    # What says how far the run is, is of before or of after, never a part.
-    record = RunRecord.read(run)
-    assert record is not None
-    assert record.state in ("running", "failed")
-
-    disk.make_room()
     outcome = command(*line, f"hydra.run.dir={run}")
-
     assert outcome.status == 0, outcome
     assert same_weights(run, whole)
     assert metrics_of(run) == metrics_of(whole)
-    assert (run / "train_metrics.csv").read_text().count("\n") == (
-        (whole / "train_metrics.csv").read_text().count("\n")
-    )
-    found = RunRecord.read(run)
-    assert found is not None
-    assert found.state == "finished"
+    logs = [(folder / "train_metrics.csv").read_text().splitlines() for folder in (run, whole)]
+    assert [row.split(",")[0] for row in logs[0]] == [row.split(",")[0] for row in logs[1]]
+    record = RunRecord.read(run)
+    assert record is not None
+    assert record.state == "finished"
 
 
 def test_log_of_the_run_waits_for_room(tiny_disk: SmallDisk, caplog: pytest.LogCaptureFixture) -> None:
@@ -271,36 +268,28 @@ def test_full_from_the_start(command: Command, own_data: Path, disk: SmallDisk) 
 
 PREPARING: dict[str, tuple[Any, str, int, int]] = {
     "reading a language": (language_stages, "spool_folder", 1, 0),
-    "a mark of a stage": (build.Stages, "finish", 2, 0),
+    "a mark of a stage": (Stages, "finish", 2, 0),
     "joining": (build, "join_ids", 1, 0),
     "splits": (build, "_write_splits", 1, 0),
-    "the manifest": (build, "atomic_folder", 1, 0),
+    "the manifest": (build, "atomic_file", 1, 0),
 }
 
 
 @pytest.mark.parametrize("moment", PREPARING)
-def test_prepare(
-    command: Command,
-    own_data: Path,
-    disk: SmallDisk,
-    monkeypatch: pytest.MonkeyPatch,
-    moment: str,
-) -> None:
-    monkeypatch.setenv("HYBRID_RETRIEVAL_CACHE", str(disk.folder))
-    line = ["prepare", "data=jsonl", f"data.path={own_data}", "backbone=tiny"]
-    line += ["statistics=false", "data.validation_fraction=0"]
+def test_prepare(own_data: Path, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    cfg = composed([*own_data_overrides(own_data), "data.validation_fraction=0"])
     with monkeypatch.context() as patched:
         owner, name, when, leave = PREPARING[moment]
         disk.full_before(patched, owner, name, when=when, leave=leave)
-        outcome = command(*line)
+        with pytest.raises(
+            StorageError, match=f"^{disk.folder}/corpora/.*{NO_SPACE}.*the same line again, which goes on"
+        ):
+            prepare_data(cfg.data, str(disk.folder))
 
-    one_message(outcome, f"{disk.folder}/corpora/", "run the same line again, which goes on")
     assert not list(disk.folder.glob("corpora/*/corpus.json"))
     disk.make_room()
-    outcome = command(*line)
-    assert outcome.status == 0, outcome
-    (folder,) = (path.parent for path in disk.folder.glob("corpora/*/corpus.json"))
-    assert len(ParallelCorpus.open(folder, "train")) == 60
+    (folder,) = prepare_data(cfg.data, str(disk.folder))
+    assert len(ParallelCorpus.open(folder, "train")) == ROWS
     assert not list(disk.folder.glob("corpora/.*"))
 
 
@@ -333,30 +322,26 @@ def test_statistics_are_shown_though_they_cannot_be_kept(
     assert not [name for name in disk.files() if Path(name).name.startswith(".") and "lock" not in name]
 
 
-@pytest.mark.parametrize("once", ["auto", "true"])
+@pytest.mark.parametrize("once", ["auto", True])
 def test_token_store(
-    command: Command,
     own_data: Path,
     disk: SmallDisk,
-    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    once: str,
+    caplog: pytest.LogCaptureFixture,
+    once: Any,
 ) -> None:
     """Training goes on without it, unless it was asked for."""
-    monkeypatch.setenv("HYBRID_RETRIEVAL_CACHE", str(disk.folder))
+    overrides = [*own_data_overrides(own_data), f"data.tokenize_once={once}", f"paths.cache={disk.folder}"]
+    cfg = composed(overrides)
     disk.full_before(monkeypatch, token_store, "write_tokens")
-    run = tmp_path / "run"
-    line = ["train", *own_data_overrides(own_data), "evaluate=false", f"hydra.run.dir={run}"]
-    outcome = command(*line, f"data.tokenize_once={once}")
-
-    assert not [name for name in disk.files() if "tokens" in name and not name.endswith(".lock")]
-    if once == "true":
-        assert outcome.status == 2
-        assert NO_SPACE in outcome.err
-        assert "data.tokenize_once=false" in outcome.err
+    if once is True:
+        with pytest.raises(UserError, match=f"{NO_SPACE}.*data.tokenize_once=false"):
+            assemble(cfg)
     else:
-        assert outcome.status == 0
-        assert "texts are tokenised at every step: " in (run / "train.log").read_text()
+        parts = assemble(cfg)
+        assert isinstance(parts.data.collator.tokens, TokenizedTexts)
+        assert [NO_SPACE in each for each in caplog.messages if "tokenised at every step" in each] == [True]
+    assert not [name for name in disk.files() if "tokens" in name and not name.endswith(".lock")]
 
 
 @pytest.mark.parametrize("at", [1, 3])

@@ -43,13 +43,15 @@ def test_each_signal_at_its_place(forked: ForkedRuns, own_data: Path, tmp_path: 
         (USR2, "between epochs", 8, 9),
         (TERM, "in a validation", 9, 9),
         (INT, "in a step", 12, 12),
+        (USR1, "evaluating", 12, 12),
     ):
         ended = runs.start("run", place=place, step=step, number=number)
         assert ended.statuses == [128 + number], (number, place, ended.output)
         assert "Traceback" not in ended.output, ended.output
         state, reason = state_of(tmp_path / "run")
         assert state == "stopped"
-        assert reason == ("interrupted" if number == INT else f"{number.name} at step {saved}")
+        when = "while it did not train" if place == "evaluating" else f"at step {saved}"
+        assert reason == ("interrupted" if number == INT else f"{number.name} {when}")
         assert json.loads((tmp_path / "run" / "run.json").read_text())["checkpoint_step"] == saved
 
     same_run(runs.whole("run"), runs.whole())

@@ -3,15 +3,16 @@
 import dataclasses
 import hashlib
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.data.parallel import read_manifest
 from hybrid_retrieval.data.progress import Progress
 from hybrid_retrieval.data.statistics.measure_corpus import SCHEMA, measure_corpus
+from hybrid_retrieval.errors import StorageError
 from hybrid_retrieval.models.backbones import BackboneSpec, backbone_folder, load_backbone
+from hybrid_retrieval.storage_errors import reason
 
 _TOKENIZER_FILES = ("*.json", "*.model", "*.txt")
 
@@ -79,12 +80,11 @@ def _kept(file: Path, key: str) -> dict[str, Any] | None:
 
 
 def _keep(statistics: dict[str, Any], file: Path, progress: Progress) -> bool:
-    new = file.with_name(f".{file.name}.{uuid.uuid4().hex[:12]}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        new.write_text(json.dumps(statistics, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(new, file)
-    except OSError as error:
-        progress.say(f"the statistics were not kept: {file}: {error.strerror}")
+        with atomic_file(file) as new:
+            new.write_text(json.dumps(statistics, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except (OSError, StorageError) as error:
+        progress.say(f"the statistics were not kept: {file}: {reason(error)}")
         return False
     return True

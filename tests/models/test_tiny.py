@@ -2,7 +2,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import time
 import unicodedata
 from pathlib import Path
 
@@ -48,9 +47,7 @@ def test_seeds_differ_and_leave_the_random_state_alone(tiny_folder: Path, tmp_pa
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    start = time.perf_counter()
     write_tiny(tmp_path, seed=1)
-    assert time.perf_counter() - start < 2
     assert torch.equal(torch.rand(3), expected)
     assert digest(tmp_path) != digest(tiny_folder)
 

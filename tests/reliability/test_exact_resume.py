@@ -184,7 +184,8 @@ def test_number_of_processes_changes_between_starts(
 ) -> None:
     """2, 1, 2: the same global batches; sums of floats are in another order. Dropout is each rank's own."""
     # resume=auto refuses a configuration that is not that of the run.
-    runs = Runs(forked, own_data, tmp_path, ("backbone.dropout=0.0", "resume=true"))
+    overrides = ("backbone.dropout=0.0", "optim.lr=0.001", "resume=true")
+    runs = Runs(forked, own_data, tmp_path, overrides)
     whole, run = runs.whole(), tmp_path / "run"
 
     assert runs.start("run", ranks=2, place="in a step", step=5).statuses == [-9, -9]

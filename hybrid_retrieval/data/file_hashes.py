@@ -67,7 +67,7 @@ def remembered(folder: Path | None, path: Path, what: str, find: Callable[[], T]
     """
     path = path.resolve()
     state = _state(path)
-    known = folder and folder / f"{hashlib.sha256(str(path).encode()).hexdigest()}.json"
+    known = folder and folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()}.json"
     try:
         stored = json.loads(known.read_bytes()) if known else {}
         if stored["state"] == state:

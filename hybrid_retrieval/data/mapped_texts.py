@@ -175,5 +175,21 @@ class MappedTexts:
     def _column(self, batch: int) -> pa.LargeStringArray:
         column = self._columns[batch]
         if column is None:
-            column = self._columns[batch] = self._file.get_batch(batch).column(0)
+            try:
+                column = self._file.get_batch(batch).column(0)
+                _check_offsets(column)
+            except _DAMAGE as error:
+                raise self._damaged(error) from None
+            self._columns[batch] = column
         return column
+
+
+def _check_offsets(column: pa.LargeStringArray) -> None:
+    """Refuse texts that lie outside the file: Arrow would read what is there, or end the process."""
+    _, places, texts = column.buffers()
+    if not len(column):
+        return
+    offsets = np.frombuffer(places, np.int64, len(column) + 1, column.offset * 8)
+    end = texts.size if texts is not None else 0
+    if offsets[0] < 0 or offsets[-1] > end or (offsets[1:] < offsets[:-1]).any():
+        raise pa.ArrowInvalid("texts that lie outside the file")

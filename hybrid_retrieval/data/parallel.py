@@ -256,7 +256,11 @@ class ParallelCorpus:
         for triple in np.flatnonzero(has_query).tolist():
             query, positive = self._query[triple], self._positive[triple]
             question = self._text("queries", language, int(query))
-            assert question is not None
+            if question is None:
+                raise UserError(
+                    f"{self.folder}: damaged (triple {triple} has no query in {language!r}). Delete it and "
+                    "run `hybrid-retrieval prepare` again."
+                )
             start, end = self._negative_offsets[triple : triple + 2]
             rows.append(
                 Row(
@@ -294,7 +298,11 @@ class ParallelCorpus:
 
     def _id(self, kind: str, row: int) -> str:
         name = self._mapped(f"ids/{kind}.arrow")[row]
-        assert name is not None
+        if name is None:
+            raise UserError(
+                f"{self.folder}: damaged ({kind} number {row} has no id). Delete it and run "
+                "`hybrid-retrieval prepare` again."
+            )
         return name
 
     def _mapped(self, file: str) -> MappedTexts:

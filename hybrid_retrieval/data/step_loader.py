@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hybrid_retrieval.data.collate import Collator, TrainBatch
 from hybrid_retrieval.sampling.plan import BatchPlan
+from hybrid_retrieval.training.signals import outlive_first_signal
 
 
 class PlannedBatches(Dataset[TrainBatch]):
@@ -63,6 +64,7 @@ class StepLoader:
             sampler=_Steps(self.step, end),
             num_workers=self.workers,
             pin_memory=self.pin_memory,
+            worker_init_fn=outlive_first_signal,
         )
         for batch in loader:
             self.step += 1

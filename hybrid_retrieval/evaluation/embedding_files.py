@@ -142,6 +142,7 @@ def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
         file = np.load(opened, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise ValueError("it is no .npz archive")
+        assert file.zip is not None
         expanded = sum(part.file_size for part in file.zip.infolist())
         check_expansion(path, expanded, path.stat().st_size)
         ids, embeddings = file["ids"], file["embeddings"]

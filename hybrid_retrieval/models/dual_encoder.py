@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -20,8 +21,10 @@ from hybrid_retrieval.losses.terms.registry import TEACHER, ExtraInputs
 from hybrid_retrieval.losses.validation_loss import ValidationLoss
 from hybrid_retrieval.models.encoder import TextEncoder
 from hybrid_retrieval.models.frozen import FrozenWeights
+from hybrid_retrieval.models.out_of_memory import out_of_memory_explained, repeated_in_smaller_chunks
 from hybrid_retrieval.models.token_batch import TokenBatch
 
+_CHUNK_LIMIT = "chunk_limit"
 OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 
 
@@ -40,6 +43,12 @@ class DualEncoder(pl.LightningModule):
             (`losses.grad_cache`): memory does not grow with the batch, for 1.3 to 1.4 times the time.
         val_benchmark: a benchmark that validation batches may hold the texts of.
         teacher: for a term of the loss that needs one; it is no part of the module.
+        halve_chunk: whether a step of GradCache that runs out of memory is done again with smaller chunks
+            (`models.out_of_memory`).
+
+    Attributes:
+        batch: that is trained on, or was last.
+        chunk_limit: tokens of a chunk of two texts or more, where memory ran out; None: the batch says.
     """
 
     def __init__(
@@ -55,6 +64,7 @@ class DualEncoder(pl.LightningModule):
         grad_cache: bool = False,
         val_benchmark: Benchmark | None = None,
         teacher: Teacher | None = None,
+        halve_chunk: bool = True,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -66,6 +76,9 @@ class DualEncoder(pl.LightningModule):
         self.total_steps = total_steps
         self.grad_cache = grad_cache
         self.teacher = teacher
+        self.halve_chunk = halve_chunk
+        self.batch: TrainBatch | None = None
+        self.chunk_limit: int | None = None
         self.retrieval = ParallelRetrieval()
         self.validation_loss = ValidationLoss(encoder.dimension)
         self.benchmark = BenchmarkRetrieval(val_benchmark, encoder.dimension) if val_benchmark else None
@@ -91,10 +104,12 @@ class DualEncoder(pl.LightningModule):
     def chunks(self, texts: EncodedTexts, encoder: TextEncoder) -> list[TokenBatch]:
         """What goes through the encoder at one time; all their sequences, in order, are those of `texts`."""
         sequences = texts.sequences
-        return [sequences[rows] for rows in encoder.batches(sequences.lengths, texts.token_budget)]
+        budget = min(texts.token_budget, self.chunk_limit or texts.token_budget)
+        return [sequences[rows] for rows in encoder.batches(sequences.lengths, budget)]
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Loss of one global batch."""
+        self.batch = batch
         queries, passages = self.embed(batch.queries), self.embed(batch.passages)
         loss: Tensor = self.loss(queries, passages, batch.ids, self._extra_inputs(batch))
         shares = {f"{name}_share": share for name, share in batch.translated.items()}
@@ -164,6 +179,19 @@ class DualEncoder(pl.LightningModule):
         scheduler = LambdaLR(optimizer, self.learning_rate_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: torch.optim.Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """As Lightning; what runs out of memory is done again in smaller chunks, or explained."""
+        assert optimizer_closure is not None
+        with out_of_memory_explained("", self):
+            repeated = repeated_in_smaller_chunks(self, optimizer_closure)
+            super().optimizer_step(epoch, batch_idx, optimizer, repeated)
+
     def configure_gradient_clipping(
         self,
         optimizer: torch.optim.Optimizer,
@@ -181,10 +209,13 @@ class DualEncoder(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep only what is trained."""
         self.frozen.drop(checkpoint)
+        if self.chunk_limit is not None:
+            checkpoint[_CHUNK_LIMIT] = self.chunk_limit
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of other frozen weights."""
         self.frozen.check(checkpoint)
+        self.chunk_limit = checkpoint.get(_CHUNK_LIMIT)
 
     def learning_rate_factor(self, step: int) -> float:
         """Fraction of the peak learning rate used by optimiser step `step`, counted from 0."""

@@ -4,7 +4,12 @@ from omegaconf import DictConfig
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.training.check_options import check_options
-from hybrid_retrieval.training.local_processes import SPAWNED, device_count, spawned_strategy
+from hybrid_retrieval.training.local_processes import (
+    SPAWNED,
+    device_count,
+    spawned_strategy,
+    starts_processes,
+)
 
 
 def started_by_slurm(config: DictConfig) -> bool:
@@ -31,22 +36,25 @@ def check_job(cfg: DictConfig, *, by_slurm: bool) -> None:
 
 
 def check_local_processes(trainer: DictConfig) -> None:
-    """Refuse strategies whose processes run the command line again, which is the whole sweep.
+    """Refuse several processes that the run does not start itself: each would run the whole sweep.
 
     Args:
         trainer: of a configuration.
 
     Raises:
-        UserError: several devices, and such a strategy.
+        UserError: several nodes or devices, and processes that another program starts (torchrun, mpirun), or
+            Lightning by running the command line again.
     """
-    strategy = str(trainer.strategy)
-    if strategy.endswith(("spawn", "fork", "notebook")) or (devices := device_count(trainer)) == 1:
+    strategy, nodes = str(trainer.strategy), trainer.num_nodes
+    if strategy.endswith(("spawn", "fork", "notebook")) or starts_processes(trainer):
         return
-    spawned = "fsdp2_spawn" if strategy == "fsdp2" else "ddp_spawn"
+    if nodes in (1, "1") and (devices := device_count(trainer)) == 1:
+        return
+    what = f"{nodes} nodes" if nodes not in (1, "1") else f"{devices} devices"
     raise UserError(
-        f"trainer.strategy={strategy} with {devices} devices starts its processes by running the command "
-        f"line again, which in a multirun is the whole sweep. Use trainer.strategy={spawned}, whose "
-        "processes the run starts itself, or launcher=slurm, where SLURM starts them."
+        f"trainer.strategy={strategy} on {what}: in a multirun each process that is started from outside "
+        "would run the whole sweep. Use trainer.strategy=ddp or fsdp2 on one machine and start the command "
+        "once, without torchrun, or launcher=slurm, where SLURM starts the processes of each job."
     )
 
 

@@ -17,8 +17,10 @@ _NO_INFLUENCE = (
     "rerun_failed",
     "dry_run",
     "check_memory",
+    "halve_chunk",
     "save_checkpoints",
     "data.workers",
+    "trainer.deterministic",  # the order of sums
     "trainer.enable_progress_bar",
     "trainer.log_every_n_steps",
     "trainer.checkpoint_every_n_steps",

@@ -105,6 +105,7 @@ def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
         grad_cache=grad_cache,
         val_benchmark=val_benchmark,
         teacher=teacher,
+        halve_chunk=cfg.halve_chunk,
     )
     data = HybridDataModule(
         plan,

@@ -54,9 +54,11 @@ _SWITCHES = (
     *(
         "evaluate",
         "check_memory",
+        "halve_chunk",
         "save_checkpoints",
         "optim.fused",
         "trainer.enable_progress_bar",
+        "trainer.deterministic",
     ),
     *(
         "loss.grad_cache",
@@ -98,8 +100,7 @@ def check_options(cfg: DictConfig, *, this_machine: bool = True) -> None:
     if str(cfg.trainer.strategy).endswith(("spawn", "fork", "notebook")):
         # Weights, step count and log would stay in the processes that it starts.
         raise UserError(
-            f"trainer.strategy={cfg.trainer.strategy} is not supported: use trainer.strategy=ddp, or in a "
-            "multirun ddp_spawn."
+            f"trainer.strategy={cfg.trainer.strategy} is not supported: use trainer.strategy=ddp or fsdp2."
         )
     check_token_reuse(cfg)
     check_teacher(cfg)

@@ -1,17 +1,26 @@
 """Stops a run whose loss or gradient is infinite or not a number, before the weights are spoilt."""
 
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from hybrid_retrieval.errors import RunFailedError
+from hybrid_retrieval.errors import RunFailedError, StorageError, UserError
+from hybrid_retrieval.security.checkpoints import read_tensors
 from hybrid_retrieval.training.assemble import Parts
 from hybrid_retrieval.training.bad_batch import write_bad_batch
+from hybrid_retrieval.training.checkpoint_file import LAST_CHECKPOINT, damage_of
 
 BAD_BATCH_FILE = "bad_batch.json"
+_NAMED = 5
+
+logger = logging.getLogger(__name__)
 
 
 class NotFiniteError(RunFailedError):
@@ -110,16 +119,64 @@ class FiniteGuard(pl.Callback):
             if trainer.is_global_zero:
                 values = {"loss": loss, "gradient_norm": norm}
                 write_bad_batch(file, self.parts, trainer, step, values)
+        except StorageError as error:
+            logger.warning("%s", error)
         finally:
             if trainer.world_size > 1:
                 # Lightning kills the first process when another one ends before it.
                 dist.barrier()
         raise NotFiniteError(
             f"training stopped at step {step}: its loss is {loss}, the norm of its gradient {norm}. The "
-            f"weights are those of before this step, and its batch is in {file}. The usual causes: optim.lr "
-            "is too high; numbers of 16 bits (try trainer.precision=32-true); a very small loss.temperature. "
-            "With resume=true a run goes on from its last checkpoint."
+            f"weights are those of before this step, and its batch, {self._batch(step)}, is in {file}. The "
+            "usual causes: optim.lr is too high; numbers of 16 bits (try trainer.precision=32-true); a very "
+            f"small loss.temperature. {_last_checkpoint(self.folder)}"
         )
+
+    def _batch(self, step: int) -> str:
+        """Kind, languages and rows of a batch, in words."""
+        plan, batch = self.parts.plan, self.parts.plan[step]
+        sides = np.unique(np.stack([batch.query_languages, batch.passage_languages]), axis=1).T.tolist()
+        pairs = [f"{plan.languages[query]}-{plan.languages[passage]}" for query, passage in sides]
+        corpora = self.parts.train
+        rows = [
+            f"{corpora[dataset].name} {', '.join(_few(corpora[dataset].row_ids(of.triples)))}"
+            for dataset, _, of in batch.by_dataset()
+        ]
+        kind = batch.kind.value.replace("_", "-")
+        return f"{kind} in {', '.join(_few(pairs))}, of the rows {'; '.join(rows)}"
+
+
+def check_finite_weights(checkpoint: Mapping[str, Any], file: Path) -> None:
+    """Refuse to save weights that are spoilt, in the place of those that are not.
+
+    Raises:
+        NotFiniteError: a weight is infinite or not a number.
+    """
+    for name, value in checkpoint.get("state_dict", {}).items():
+        if isinstance(value, Tensor) and value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise NotFiniteError(
+                f"training stopped after step {checkpoint.get('global_step')}: {name} holds numbers that are "
+                f"infinite or none, and {file} was left as it was. The usual causes: optim.lr is too high; "
+                f"numbers of 16 bits (try trainer.precision=32-true). {_last_checkpoint(file.parent.parent)}"
+            )
+
+
+def _few(names: Sequence[str]) -> list[str]:
+    """The first few names, and how many more there are."""
+    more = len(names) - _NAMED
+    return [*names[:_NAMED], *([f"{more} more"] if more > 0 else [])]
+
+
+def _last_checkpoint(folder: Path) -> str:
+    """From where a run can go on, in a sentence."""
+    file = folder / "checkpoints" / LAST_CHECKPOINT
+    try:
+        if not file.is_file() or damage_of(file) is not None:
+            return "There is no whole checkpoint of this run yet."
+        step = read_tensors(file, "", mapped=True)["global_step"]
+    except (UserError, KeyError):
+        return "There is no whole checkpoint of this run yet."
+    return f"Its last whole checkpoint is {file}, of step {step}: resume=true goes on from there."
 
 
 def _copy_to_cpu(values: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:

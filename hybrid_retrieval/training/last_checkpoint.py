@@ -14,6 +14,7 @@ from hybrid_retrieval.training.checkpoint_file import (
     write_checkpoint,
 )
 from hybrid_retrieval.training.csv_logger import TrainMetricsCSV
+from hybrid_retrieval.training.finite_guard import check_finite_weights
 from hybrid_retrieval.training.preemption import Preemption
 
 
@@ -104,10 +105,15 @@ class SealedCheckpointIO(TorchCheckpointIO):
             checkpoint: anything that `torch.save` takes.
             path: of the file, replaced; that of the last checkpoint is kept as the previous one.
             storage_options: not taken.
+
+        Raises:
+            NotFiniteError: a weight is infinite or not a number; the file is left as it was.
+            StorageError: the file cannot be written.
         """
         if storage_options is not None:
             raise TypeError("SealedCheckpointIO takes no storage_options.")
         file = Path(path)
+        check_finite_weights(checkpoint, file)
         previous = file.with_name(PREVIOUS_CHECKPOINT) if file.name == LAST_CHECKPOINT else None
         write_checkpoint(checkpoint, file, before=previous)
 

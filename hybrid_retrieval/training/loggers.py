@@ -16,7 +16,7 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid_retrieval.data.parallel import ParallelCorpus
@@ -26,6 +26,7 @@ from hybrid_retrieval.security.secrets import HIDDEN, is_secret_name, without_se
 from hybrid_retrieval.sweeps.configuration_hash import configuration_hash
 from hybrid_retrieval.sweeps.job import label_of_folder
 from hybrid_retrieval.training.csv_logger import TrainMetricsCSV
+from hybrid_retrieval.training.tensorboard_logger import TensorBoardRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,7 +131,7 @@ class WandbRun(WandbLogger):
 
 
 def loggers_of(cfg: DictConfig, run_folder: Path, data: Sequence[ParallelCorpus]) -> list[Logger]:
-    """The loggers that a configuration asks for; none has written anything yet.
+    """The loggers that a configuration asks for; none has written anything but an empty folder yet.
 
     Args:
         cfg: `conf/train.yaml`.
@@ -138,7 +139,7 @@ def loggers_of(cfg: DictConfig, run_folder: Path, data: Sequence[ParallelCorpus]
         data: what is trained on.
 
     Raises:
-        UserError: an unknown mode, or a package is missing.
+        UserError: an unknown mode, a package is missing, or TensorBoard's folder cannot be made.
     """
     loggers: list[Logger] = [TrainMetricsCSV(run_folder / TRAIN_METRICS_FILE, resume=bool(cfg.resume))]
     wandb, tensorboard = cfg.logger.get("wandb"), cfg.logger.get("tensorboard")
@@ -150,7 +151,7 @@ def loggers_of(cfg: DictConfig, run_folder: Path, data: Sequence[ParallelCorpus]
     if tensorboard is not None:
         if importlib.util.find_spec("tensorboard") is None:
             raise UserError("logger=tensorboard needs a package: pip install tensorboard")
-        loggers.append(TensorBoardLogger(run_folder, name=tensorboard.folder, version=""))
+        loggers.append(TensorBoardRun(run_folder, tensorboard.folder))
     return loggers
 
 
@@ -232,15 +233,15 @@ def log_evaluation(trainer: pl.Trainer, run_folder: Path, metrics: Mapping[str, 
     images: dict[str, np.ndarray] | None = None
     step = trainer.global_step
     for each in trainer.loggers:
-        if not isinstance(each, WandbRun | TensorBoardLogger):
+        if not isinstance(each, WandbRun | TensorBoardRun):
             each.log_metrics(overall, step=step)
             continue
         each.log_metrics(overall | by_language, step=step)
         if images is None:
             images = _images(run_folder, metrics)
-        if isinstance(each, TensorBoardLogger):
+        if isinstance(each, TensorBoardRun):
             for name, pixels in images.items():
-                each.experiment.add_image(name, pixels, step, dataformats="HWC")
+                each.log_image(name, pixels, step)
         else:
             import wandb  # noqa: PLC0415
 
@@ -258,8 +259,6 @@ def finish_loggers(trainer: pl.Trainer) -> None:
         each.finalize("success")
         if isinstance(each, WandbRun):
             each.finish()
-        elif isinstance(each, TensorBoardLogger):
-            each.experiment.close()
 
 
 def sync_command(trainer: pl.Trainer) -> str:

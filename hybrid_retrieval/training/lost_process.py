@@ -12,7 +12,7 @@ from hybrid_retrieval.errors import RunFailedError, UserError
 from hybrid_retrieval.training.rank_watch import RankWatch
 
 # torch: "DataLoader worker (pid 17) is killed by signal: Killed." or "... (pid(s) 17) exited unexpectedly".
-_WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is )?(.*?)\.? *$", re.MULTILINE)
+_WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*?)\.? *$", re.MULTILINE)
 _GO_ON = "Go on from the last checkpoint with resume=auto."
 
 
@@ -43,9 +43,10 @@ def lost_processes_explained(trainer: pl.Trainer) -> Iterator[None]:
             failure = None  # they know
             raise RunFailedError(f"{lost}. {_GO_ON}") from error
         if worker := _WORKER.search(str(error)):
+            how = worker[2].replace("is killed", "was killed")
             failure = RunFailedError(
-                f"a process that loads data ({worker[1]}, of data.workers) {worker[2]}, perhaps for want "
-                f"of memory: lower data.workers. {_GO_ON}"
+                f"a process that loads data ({worker[1]}, of data.workers) {how}, perhaps for want of "
+                f"memory: lower data.workers. {_GO_ON}"
             )
             raise failure from error
         raise

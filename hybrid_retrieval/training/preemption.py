@@ -65,6 +65,7 @@ class Preemption(pl.Callback):
         self.patience = patience
         self.leaving = False
         self.save: Callable[[pl.Trainer], None] | None = None
+        self._process = os.getpid()
         self._signal: int | None = None
         self._told = 0.0
         self._waits_for = "training to begin"
@@ -143,6 +144,8 @@ class Preemption(pl.Callback):
             self.teardown(trainer, pl_module, "fit")
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a loader process, forked, that a signal to the whole group has met: the step needs it
         name = signal.Signals(signum).name
         if self._signal is None:
             self._signal, self._told = signum, time.monotonic()

@@ -21,6 +21,7 @@ from hybrid_retrieval.evaluation.benchmarks.registry import benchmark_options, l
 from hybrid_retrieval.evaluation.embedder import EncoderEmbedder
 from hybrid_retrieval.evaluation.evaluate import embed, evaluate_embeddings
 from hybrid_retrieval.launch import Launch
+from hybrid_retrieval.models.out_of_memory import out_of_memory_explained
 from hybrid_retrieval.security.checkpoints import read_tensors
 from hybrid_retrieval.storage_errors import storage_errors_explained
 from hybrid_retrieval.training.assemble import Parts, assemble
@@ -57,7 +58,8 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
 
     Raises:
         UserError: the configuration, the data or the machine do not fit.
-        RunFailedError: the loss or its gradient became infinite or not a number, or a process was lost.
+        RunFailedError: the loss or its gradient became infinite or not a number, memory ran out, or a
+            process was lost.
         StorageError: something could not be written.
     """
     check_options(cfg)
@@ -70,7 +72,11 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
     trainer = make_trainer(cfg, run_folder, parts, has_validation=has_validation)
     parts.data.check_world_size(trainer.world_size)
     plan, checkpoint = _look_ahead_on_all_ranks(cfg, parts, trainer, run_folder)
-    with lost_processes_explained(trainer), storage_errors_explained(run_folder, cfg.paths.cache):
+    with (
+        lost_processes_explained(trainer),
+        storage_errors_explained(run_folder, cfg.paths.cache),
+        out_of_memory_explained("outside of a training step: lower data.token_budget or global_batch_size"),
+    ):
         return _train(cfg, run_folder, parts, trainer, benchmark=benchmark, plan=plan, checkpoint=checkpoint)
 
 

@@ -25,6 +25,7 @@ from hybrid_retrieval.errors import UserError
 LOCK = ".run.lock"
 BEAT = 10.0  # seconds between two counts
 PATIENCE = 35.0  # seconds without one after which a holder on another machine counts as dead
+_ATTEMPTS = 4  # to lock: who asks whether it is locked holds the lock for a moment (`is_locked`)
 _WIDTH = 512  # bytes of the file: always overwritten whole, in place
 
 logger = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def locked(folder: Path, what: str, *, beat: float = BEAT, patience: float = PAT
     try:
         kernel = _locked_by_kernel(descriptor)
         holder = Holder.read(file)
-        if kernel is False or (holder and _lives(holder, me, file, kernel=kernel, within=patience)):
+        if _is_taken(holder, me, file, kernel=kernel, within=patience):
             raise _taken(folder, what, holder)
         os.ftruncate(descriptor, _WIDTH)
         me.write(descriptor)
@@ -157,7 +158,7 @@ def locked(folder: Path, what: str, *, beat: float = BEAT, patience: float = PAT
 
 
 def check_not_locked(folder: Path, what: str) -> None:
-    """Refuse a folder that another process is at, as far as that shows at once.
+    """Refuse a folder that another process of this machine is at.
 
     Args:
         folder: that exists.
@@ -166,8 +167,10 @@ def check_not_locked(folder: Path, what: str) -> None:
     Raises:
         UserError: another process is at it.
     """
-    if is_locked(folder):
-        raise _taken(folder, what, Holder.read(folder / LOCK))
+    holder = Holder.read(folder / LOCK)
+    elsewhere = holder is not None and not holder.released and holder.machine != _machine()
+    if not elsewhere and is_locked(folder):
+        raise _taken(folder, what, holder)
 
 
 def _taken(folder: Path, what: str, holder: Holder | None) -> UserError:
@@ -179,29 +182,34 @@ def _taken(folder: Path, what: str, holder: Holder | None) -> UserError:
 
 def _locked_by_kernel(descriptor: int) -> bool | None:
     """Whether this process now has the kernel's lock; None if the file system knows none."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
+    for attempt in range(_ATTEMPTS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if attempt + 1 < _ATTEMPTS:
+                time.sleep(0.1)
+        except OSError:
+            return None
+        else:
+            return True
+    return False
 
 
-def _lives(holder: Holder, me: Holder, file: Path, *, kernel: bool | None, within: float) -> bool:
-    """Whether the process that a lock file names lives.
+def _is_taken(holder: Holder | None, me: Holder, file: Path, *, kernel: bool | None, within: float) -> bool:
+    """Whether another process holds the lock.
 
     Args:
-        holder: the process named.
+        holder: the process that the lock file names.
         me: this one.
         file: the lock file.
-        kernel: whether this process has the kernel's lock.
-        within: seconds to wait for its count, if it is on another machine.
+        kernel: whether this process has the kernel's lock. An NFS server keeps the lock of a machine that
+            went down for a while.
+        within: seconds to wait for the holder's count, if it is on another machine.
     """
-    if holder.released:
-        return False
+    if holder is None or holder.released:
+        return kernel is False
     if holder.machine == me.machine:
-        return kernel is None and _lives_here(holder)
+        return kernel is False or (kernel is None and _lives_here(holder))
     if holder.job and me.job and holder.job[0] == me.job[0] and holder.job[1] < me.job[1]:
         return False  # SLURM has ended the job before it requeued it
     logger.warning("%s: held by %s before; seeing for %.0f s whether it lives", file, holder, within)

@@ -50,6 +50,23 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(each, signal.SIG_DFL)
 
 
+def outlive_first_signal(worker: int = 0) -> None:
+    """Have this process, which loads data, survive what asks the whole run to end: the step needs it.
+
+    Ctrl-C, scancel and pre-emption tell all processes of a run. torch has its loader processes end then, and
+    the one that trains fails. A second signal ends them; so does the end of the run.
+
+    Args:
+        worker: number, as `torch.utils.data.DataLoader` gives it.
+    """
+
+    def pass_over(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signum, signal.SIG_DFL)
+
+    for each in SIGNALS:
+        signal.signal(each, pass_over)
+
+
 def say(text: str) -> None:
     """Tell the user something from a signal handler, where loggers may be in the middle of something."""
     os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"hybrid-retrieval: {text}\n".encode())

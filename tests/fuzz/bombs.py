@@ -184,7 +184,7 @@ BOMBS: dict[str, Bomb] = {
     **_in_each(_FILES, _TEXTS),
     **_in_each(_FILES_GZ, _COMPRESSED),
     "a value of 30 MB in every row of parquet": Bomb("parquet, one file", _long_value(30 * MIB)),
-    "a value of 300 MB in every row of parquet": Bomb("parquet, one file", _long_value(300 * MIB)),
+    "a value of 100 MB in every row of parquet": Bomb("parquet, one file", _long_value(100 * MIB)),
     "20 million equal rows of parquet": Bomb("parquet, one file", _many_rows),
     "20,000 columns of parquet": Bomb("parquet, one file", _wide),
     "pages of 256 MB of zeros in parquet": Bomb("parquet, one file", _plain_zeros),

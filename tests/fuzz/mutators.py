@@ -86,7 +86,7 @@ def _link_to_nothing(_: Random, path: Path) -> None:
 
 
 def _link_beside(_: Random, path: Path) -> None:
-    (path.parent / "loop").symlink_to(".", target_is_directory=True)
+    (path.parent / f"loop of {path.name}").symlink_to(".", target_is_directory=True)
 
 
 def _pipe(_: Random, path: Path) -> None:

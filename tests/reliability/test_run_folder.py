@@ -55,12 +55,6 @@ def no_kernel_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", flock)
 
 
-@pytest.fixture
-def kernel_locks_of_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As NFS with `local_lock`: what another machine has locked is free here."""
-    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
-
-
 def test_second_refuses_until_the_first_has_ended(tmp_path: Path) -> None:
     first = hold(tmp_path)
     assert is_locked(tmp_path)
@@ -103,9 +97,13 @@ def test_without_locks_of_the_kernel_a_living_process_of_this_machine_counts(tmp
             pass
 
 
-@pytest.mark.usefixtures("kernel_locks_of_one_machine")
+@pytest.mark.parametrize("kernel", [True, False], ids=["lock of one machine", "lock of a dead machine"])
 @pytest.mark.parametrize("lives", [True, False])
-def test_process_of_another_machine_lives_while_it_counts(tmp_path: Path, lives: bool) -> None:
+def test_process_of_another_machine_lives_while_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: bool, kernel: bool
+) -> None:
+    """Whatever the kernel says: it may know the locks of one machine alone, or those of a dead one still."""
+    monkeypatch.setattr(run_lock, "_locked_by_kernel", lambda _: kernel)
     other = Holder(host="node2", machine="another one", pid=os.getpid())
     write(tmp_path, other)
     stop = threading.Event()
@@ -135,10 +133,11 @@ def test_process_of_another_machine_lives_while_it_counts(tmp_path: Path, lives:
         thread.join()
 
 
-@pytest.mark.usefixtures("kernel_locks_of_one_machine")
+@pytest.mark.parametrize("kernel", [True, False, None])
 def test_job_that_slurm_requeued_on_another_node_goes_on_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: bool | None
 ) -> None:
+    monkeypatch.setattr(run_lock, "_locked_by_kernel", lambda _: kernel)
     monkeypatch.setattr(run_lock, "time", None)  # nothing may wait
     before = Holder(host="node1", machine="another one", job=("17", 0))
     write(tmp_path, before)
@@ -190,6 +189,7 @@ def test_second_job_changes_nothing_in_a_taken_run_folder(
     assert command(*line, "trainer.max_steps=2", "seed=1", "resume=auto").status == 0
 
 
+@pytest.mark.slow
 def test_clock_that_goes_back_does_no_harm(
     command: Command, own_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,12 @@ from tests.reliability.test_exact_resume import Runs, same_run
 TERM, INT, USR1, USR2 = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2
 
 
-@pytest.fixture(scope="module")
-def forked(command_cache: Path) -> Iterator[ForkedRuns]:
-    with ForkedRuns({"HYBRID_RETRIEVAL_CACHE": str(command_cache)}) as runs:
-        yield runs
-
-
 def state_of(run: Path) -> tuple[str, str]:
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     return record["state"], record["reason"]
 
 
+@pytest.mark.slow
 def test_each_signal_at_its_place(forked: ForkedRuns, own_data: Path, tmp_path: Path) -> None:
     """After steps 3, 6, 9 and 12 a validation is due; periodic checkpoints never are."""
     runs = Runs(forked, own_data, tmp_path, ("trainer.checkpoint_every_n_steps=100",))
@@ -57,6 +51,7 @@ def test_each_signal_at_its_place(forked: ForkedRuns, own_data: Path, tmp_path: 
     same_run(runs.whole("run"), runs.whole())
 
 
+@pytest.mark.slow
 def test_second_signal_and_a_step_without_end(forked: ForkedRuns, own_data: Path, tmp_path: Path) -> None:
     """The watchdog names what it waits for."""
     runs = Runs(forked, own_data, tmp_path)
@@ -87,6 +82,20 @@ def test_signal_that_comes_twice_at_once_counts_once(
     assert json.loads((tmp_path / "run" / "run.json").read_text())["checkpoint_step"] == 3
 
 
+@pytest.mark.slow
+def test_signal_meets_loader_processes_as_well(forked: ForkedRuns, own_data: Path, tmp_path: Path) -> None:
+    """As Ctrl-C does, and scancel: the step, which needs them, ends."""
+    runs = Runs(forked, own_data, tmp_path, ("data.workers=2",))
+    for number, step in ((INT, 3), (TERM, 5)):
+        ended = runs.start("run", place="in a step", step=step, number=number)
+        assert ended.statuses == [128 + number], ended.output
+        assert ended.output.count("saving at the end of this step") == 1
+        assert "Traceback" not in ended.output, ended.output
+
+    same_run(runs.whole("run"), runs.whole())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["0", "1", "all"])
 def test_ranks_leave_together(forked: ForkedRuns, own_data: Path, tmp_path: Path, to: str) -> None:
     runs = Runs(forked, own_data, tmp_path, ranks=2)
@@ -99,7 +108,7 @@ def test_ranks_leave_together(forked: ForkedRuns, own_data: Path, tmp_path: Path
     assert json.loads((tmp_path / "run" / "run.json").read_text())["checkpoint_step"] == 5
 
 
-@pytest.mark.parametrize("rank", ["0", "1"])
+@pytest.mark.parametrize("rank", [pytest.param("0", marks=pytest.mark.slow), "1"])
 def test_ranks_stop_and_say_which_one_was_killed(
     forked: ForkedRuns, own_data: Path, tmp_path: Path, rank: str
 ) -> None:
@@ -119,6 +128,7 @@ def test_ranks_stop_and_say_which_one_was_killed(
     assert "Traceback" not in ended.output, ended.output
 
 
+@pytest.mark.slow
 def test_killed_loader_process(forked: ForkedRuns, own_data: Path, tmp_path: Path) -> None:
     runs = Runs(forked, own_data, tmp_path, ("data.workers=2",))
 
@@ -127,7 +137,7 @@ def test_killed_loader_process(forked: ForkedRuns, own_data: Path, tmp_path: Pat
     assert ended.statuses == [1], ended.output
     errors = [line for line in ended.output.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, ended.output
-    for words in ("a process that loads data", "data.workers", "resume=auto"):
+    for words in ("a process that loads data", "was killed by signal: Killed", "resume=auto"):
         assert words in errors[0]
     assert "Traceback" not in ended.output, ended.output
     assert state_of(tmp_path / "run")[0] == "failed"

@@ -205,6 +205,7 @@ def test_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pyt
     assert torch.load(last, weights_only=True) == {"step": 2}
 
 
+@pytest.mark.slow
 def test_run_goes_on_from_the_one_before(
     command: Command, own_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,4 +1,4 @@
-"""Several processes in a multirun: what would start the sweep again is refused, what works instead."""
+"""Several processes in a multirun: those the run starts itself work, others would run the whole sweep."""
 
 import csv
 from pathlib import Path
@@ -14,37 +14,49 @@ from tests.integration.test_run import log_of, metrics_of, weights_of
 from tests.own_data import own_data_overrides
 from tests.sweeps.test_runs import folders, records
 
-TWO = ("trainer.devices=2", "trainer.strategy=ddp_spawn")
+TWO = ("trainer.devices=2", "trainer.strategy=ddp")
 
 
-def trainer(strategy: str, devices: object = 2) -> DictConfig:
-    return OmegaConf.create({"strategy": strategy, "devices": devices, "accelerator": "cpu", "num_nodes": 1})
+def trainer(strategy: str, devices: object = 2, nodes: int = 1) -> DictConfig:
+    return OmegaConf.create(
+        {"strategy": strategy, "devices": devices, "accelerator": "cpu", "num_nodes": nodes}
+    )
 
 
-@pytest.mark.parametrize(
-    ("strategy", "fix"), [("ddp", "ddp_spawn"), ("auto", "ddp_spawn"), ("fsdp2", "fsdp2_spawn")]
-)
-def test_processes_that_would_start_the_sweep_again_are_refused(strategy: str, fix: str) -> None:
-    with pytest.raises(UserError, match=rf"trainer\.strategy={fix}, .*launcher=slurm"):
-        check_local_processes(trainer(strategy))
+@pytest.mark.parametrize("strategy", ["ddp", "auto", "fsdp2"])
+def test_processes_started_from_outside_are_refused(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_local_processes(trainer(strategy))
     check_local_processes(trainer(strategy, 1))
-    check_local_processes(trainer(fix))
     check_slurm_processes(trainer(strategy))
+    with pytest.raises(UserError, match=r"2 nodes.*launcher=slurm"):
+        check_local_processes(trainer(strategy, nodes=2))
+    torchrun = {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "1",
+    }
+    for name, value in torchrun.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"2 devices.*without torchrun"):
+        check_local_processes(trainer(strategy))
+
+
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "fsdp2_spawn"])
+def test_processes_of_its_own_are_refused_where_slurm_starts_them(strategy: str) -> None:
+    check_local_processes(trainer(strategy))
     with pytest.raises(UserError, match="SLURM starts the processes"):
-        check_slurm_processes(trainer(fix))
+        check_slurm_processes(trainer(strategy))
 
 
 def test_refusal_comes_before_the_first_job(command: Command, own_data: Path, tmp_path: Path) -> None:
-    overrides = [
-        *own_data_overrides(own_data),
-        f"hydra.sweep.dir={tmp_path / 'sweep'}",
-        "trainer.devices=1,2",
-    ]
+    overrides = [*own_data_overrides(own_data), f"hydra.sweep.dir={tmp_path / 'sweep'}"]
 
-    outcome = command("train", "-m", *overrides, "trainer.strategy=ddp")
+    outcome = command("train", "-m", *overrides, "trainer.num_nodes=1,2")
 
     assert outcome.status == 2, outcome
-    assert "trainer.strategy=ddp_spawn" in outcome.err
+    assert "launcher=slurm" in outcome.err
     assert not (tmp_path / "sweep").exists()
 
 

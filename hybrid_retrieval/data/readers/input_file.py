@@ -14,7 +14,7 @@ LARGEST_WHOLE = 1 << 30
 """Bytes of a file that is held in memory as a whole, as JSON that is not JSON lines."""
 
 _EXPANSION = 200  # text is compressed 3 to 20 times; DEFLATE reaches 1,032 on zeros
-_FREE = 1 << 24  # bytes that any file may expand to
+_FREE = 1 << 22  # bytes that any file may expand to
 _BUFFER = 1 << 16
 
 
@@ -66,18 +66,19 @@ def cannot_be_read(path: Path, error: OSError) -> UserError:
     )
 
 
-def check_expansion(path: Path, size: int, of: int) -> None:
+def check_expansion(path: Path, size: int, of: int, free: int = _FREE) -> None:
     """Refuse a compressed file that expands as no text does: it would fill the memory or the disk.
 
     Args:
         path: the file.
         size: bytes that came of it.
         of: bytes that were read of it.
+        free: bytes that any file may expand to.
 
     Raises:
         UserError: it is one.
     """
-    if size > _FREE and size > _EXPANSION * of:
+    if size > free and size > _EXPANSION * of:
         raise UserError(
             f"{path}: expands to more than {_EXPANSION} times its size, which no text does. Is it the file "
             "that it should be? If so, decompress it, or write it anew without compression."

@@ -14,7 +14,8 @@ DAMAGE = (pa.ArrowException, OSError, ValueError, ArithmeticError, MemoryError, 
 """What Arrow raises where a file, or a value in it, is not as it should be."""
 
 _BATCH_BYTES = 1 << 26
-_SMALL = 1 << 16  # bytes of a dictionary with which any batch is small
+_FREE = 1 << 25  # a few texts in every row of a small table are not far from a file that is made to expand
+_SMALL = 1 << 16  # bytes of a row group of which any batch is small
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
@@ -40,12 +41,11 @@ def check_parquet(path: Path, file: pq.ParquetFile) -> None:
     Raises:
         UserError: it is one.
     """
+    # The metadata of a column is left alone: Arrow ends the process where it is damaged.
     metadata = file.metadata
-    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-    # The size of a group would be enough, but it does not stand in every file.
-    chunks = [group.column(column) for group in groups for column in range(metadata.num_columns)]
-    expanded = sum(max(0, chunk.total_uncompressed_size) for chunk in chunks)
-    check_expansion(path, expanded, path.stat().st_size)
+    sizes = (metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    expanded = sum(size for size in sizes if size > 0)
+    check_expansion(path, expanded, path.stat().st_size, _FREE)
 
 
 def parquet_batches(
@@ -72,7 +72,7 @@ def parquet_batches(
         at_once = max(1, min(rows, _BATCH_BYTES // max(1, longest)))
         for batch in file.iter_batches(at_once, row_groups=[group], columns=columns):
             delivered += batch.nbytes
-            check_expansion(path, delivered, size)
+            check_expansion(path, delivered, size, _FREE)
             yield group, batch
 
 
@@ -85,19 +85,14 @@ def _longest_in_dictionaries(
     path: Path, file: pq.ParquetFile, group: int, columns: Sequence[str] | None
 ) -> int:
     """Bytes of the longest text in the dictionary of a column of a row group, 0 where they are all short."""
-    metadata = file.metadata.row_group(group)
-    chunks = [metadata.column(column) for column in range(metadata.num_columns)]
+    if file.metadata.row_group(group).total_byte_size <= _SMALL:
+        return 0
+    schema = [file.schema.column(number) for number in range(len(file.schema))]
     leaves = [
-        chunk.path_in_schema
-        for chunk in chunks
-        if chunk.physical_type == "BYTE_ARRAY"
-        and chunk.has_dictionary_page
-        and chunk.total_uncompressed_size > _SMALL
-        and (
-            columns is None
-            or chunk.path_in_schema.partition(".")[0] in columns
-            or chunk.path_in_schema in columns
-        )
+        leaf.path
+        for leaf in schema
+        if leaf.physical_type == "BYTE_ARRAY"
+        and (columns is None or {leaf.path, _top(leaf.path)} & set(columns))
     ]
     if not leaves:
         return 0

@@ -71,9 +71,7 @@ def miracl(path: Path, *, languages: Sequence[str] | None = None, split: str = "
     return CorpusBenchmark(
         name="miracl",
         collections=tuple(
-            Collection(
-                code, partial(read_passages, documents[code], code), _queries(file, code, split), path
-            )
+            Collection(code, partial(read_passages, documents[code], code), _queries(file, code, split), path)
             for code, file in found.items()
         ),
         metrics=METRICS,

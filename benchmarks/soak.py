@@ -55,7 +55,7 @@ class Sample:
     children: int
     children_rss: float
     shared: int  # entries of /dev/shm that were not there at the start
-    temporary: int  # files and folders in TMPDIR, which is the run's own
+    temporary: int  # files and folders in TMPDIR, which is the run's own, without tables of W&B
 
 
 class Sampler(threading.Thread):
@@ -93,7 +93,7 @@ class Sampler(threading.Thread):
                 len(children),
                 sum(_status(child)[0] for child in children),
                 len(_names(Path("/dev/shm")) - self._shared),
-                sum(1 for _ in Path(tempfile.gettempdir()).rglob("*")),
+                _temporary(Path(tempfile.gettempdir())),
             )
             self._writer.writerow(astuple(sample))
             self._file.flush()
@@ -222,6 +222,12 @@ def read_samples(path: Path) -> list[Sample]:
 
 def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _temporary(folder: Path) -> int:
+    """Files and folders, without the tables of the last 100 artifacts, which W&B keeps until the end."""
+    trees = [[path, *path.rglob("*")] for path in folder.iterdir()]
+    return sum(len(tree) for tree in trees if not any(path.name.endswith(".table.json") for path in tree))
 
 
 def _status(process: str) -> tuple[float, float, int]:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from hybrid_retrieval.reporting.columns import RANK_DISTANCE_COLUMN, Column, value
 from hybrid_retrieval.reporting.comparison import Comparison
-from hybrid_retrieval.reporting.experiments import Experiment
+from hybrid_retrieval.reporting.experiments import ENDS, Experiment, constant_alpha
 from hybrid_retrieval.reporting.runs import Run
 from hybrid_retrieval.reporting.statistics import summarise_all, summary
 
-ENDS = {"x_y": 0.0, "x_x_mono": 1.0}
 LEAST_VALUES = 5
 """Values of alpha below which no bend is told."""
 
@@ -67,15 +66,6 @@ def alpha_sweeps(comparison: Comparison) -> list[AlphaSweep]:
             title = ", ".join(f"{name.rpartition('.')[2]}={dict(key).get(name)}" for name in differing)
             sweeps.append(AlphaSweep(tuple(sorted(curve.items(), key=lambda of: of[0])), ends, title))
     return sweeps
-
-
-def constant_alpha(experiment: Experiment) -> float | None:
-    """The alpha of a hybrid experiment; None where it is scheduled or unknown."""
-    training = experiment.runs[0].training or {}
-    try:
-        return float(training["alpha"])
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def trade_offs(comparison: Comparison) -> list[tuple[Column, Column]]:

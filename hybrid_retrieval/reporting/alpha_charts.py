@@ -2,7 +2,7 @@
 
 from html import escape
 
-from hybrid_retrieval.reporting.alpha import AlphaSweep, alpha_sweeps, bend, constant_alpha, trade_offs
+from hybrid_retrieval.reporting.alpha import AlphaSweep, alpha_sweeps, bend, trade_offs
 from hybrid_retrieval.reporting.columns import (
     RANK_DISTANCE_COLUMN,
     SETTING_WORDS,
@@ -11,7 +11,7 @@ from hybrid_retrieval.reporting.columns import (
     value,
 )
 from hybrid_retrieval.reporting.comparison import Comparison
-from hybrid_retrieval.reporting.experiments import Experiment
+from hybrid_retrieval.reporting.experiments import Experiment, constant_alpha
 from hybrid_retrieval.reporting.palette import style
 from hybrid_retrieval.reporting.panels import panel_grid
 from hybrid_retrieval.reporting.statistics import summary

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from hybrid_retrieval.reporting.alpha import constant_alpha
 from hybrid_retrieval.reporting.cells import NONE
 from hybrid_retrieval.reporting.columns import RANK_DISTANCE_COLUMN, SETTING_NAMES, Column, metric_name
 from hybrid_retrieval.reporting.comparison import Comparison
 from hybrid_retrieval.reporting.differences import partner
-from hybrid_retrieval.reporting.experiments import Experiment
+from hybrid_retrieval.reporting.experiments import Experiment, constant_alpha
 from hybrid_retrieval.reporting.focus import contender
 from hybrid_retrieval.reporting.paper import PaperRow, paper_rows, references
 from hybrid_retrieval.reporting.statistics import summary

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.significance import bootstrap, effect_size, holm, randomisation_test
 from hybrid_retrieval.reporting.columns import Column
-from hybrid_retrieval.reporting.experiments import Experiment
+from hybrid_retrieval.reporting.experiments import ENDS, Experiment, constant_alpha
 from hybrid_retrieval.reporting.per_query import PerQuery, macro_units, read_per_query
 from hybrid_retrieval.reporting.runs import UNTRAINED
 from hybrid_retrieval.reporting.statistics import summary
@@ -107,21 +107,21 @@ def choose_pairs(experiments: Sequence[Experiment], baseline: str) -> list[tuple
     """The comparisons to make: each experiment with its baseline, and hybrid with its cross-lingual parent.
 
     The baseline of an experiment shares its recipe (backbone, data, steps, ...). The untrained backbone is
-    compared with a baseline trained from it. Where no experiment has the baseline strategy, the first trained
-    one takes its place.
+    compared with a baseline trained from it. Hybrid with alpha 1 or 0 stands in for x_x_mono or x_y where it
+    was not run, and the first trained strategy for a baseline that nothing else stands in for.
     """
     strategies = [e.strategy for e in experiments]
-    if baseline not in strategies:
+    if not _of_strategy(experiments, baseline):
         trained = [strategy for strategy in strategies if strategy != UNTRAINED]
         baseline = trained[0] if trained else UNTRAINED
     pairs = []
     for experiment in experiments:
         rival = partner(experiment, experiments, baseline)
-        if experiment.strategy != baseline and rival is not None:
+        if experiment.strategy != baseline and rival is not None and rival is not experiment:
             pairs.append((experiment, rival))
-        if experiment.strategy == "hybrid" and baseline != "x_y":
+        if experiment.strategy == "hybrid" and baseline != "x_y" and experiment is not rival:
             parent = partner(experiment, experiments, "x_y")
-            if parent is not None:
+            if parent is not None and parent is not experiment:
                 pairs.append((experiment, parent))
     return pairs
 
@@ -214,7 +214,7 @@ def run_tests(pairs: Sequence[Pair], *, seed: int = 0) -> list[Difference]:
 
 def partner(experiment: Experiment, experiments: Sequence[Experiment], strategy: str) -> Experiment | None:
     """The experiment of another strategy to compare with: the only one, or the one of equal recipe."""
-    rivals = [e for e in experiments if e.strategy == strategy]
+    rivals = _of_strategy(experiments, strategy)
     if len(rivals) <= 1:
         return rivals[0] if rivals else None
     if experiment.strategy == UNTRAINED:
@@ -222,6 +222,14 @@ def partner(experiment: Experiment, experiments: Sequence[Experiment], strategy:
     else:
         same = [r for r in rivals if r.recipe() == experiment.recipe()]
     return same[0] if len(same) == 1 else None
+
+
+def _of_strategy(experiments: Sequence[Experiment], strategy: str) -> list[Experiment]:
+    """Those of a strategy; where there are none, hybrid ones whose alpha gives the same batches."""
+    found = [e for e in experiments if e.strategy == strategy]
+    if found or strategy not in ENDS:
+        return found
+    return [e for e in experiments if e.strategy == "hybrid" and constant_alpha(e) == ENDS[strategy]]
 
 
 def _seed_error(pair: Pair) -> float | None:

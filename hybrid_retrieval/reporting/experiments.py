@@ -9,6 +9,9 @@ from pathlib import Path
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, Run
 
+ENDS = {"x_y": 0.0, "x_x_mono": 1.0}
+"""The alpha with which hybrid draws the batches of another strategy."""
+
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
@@ -75,6 +78,15 @@ def group_runs(runs: Sequence[Run], *, among: Sequence[Run] = ()) -> list[Experi
         Experiment(label, tuple(group)) for label, group in zip(labels, groups.values(), strict=True)
     ]
     return sorted(experiments, key=order_of)
+
+
+def constant_alpha(experiment: Experiment) -> float | None:
+    """The alpha of a hybrid experiment; None where it is scheduled or unknown."""
+    training = experiment.runs[0].training or {}
+    try:
+        return float(training["alpha"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def order_of(experiment: Experiment) -> tuple[object, ...]:

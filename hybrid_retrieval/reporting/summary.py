@@ -117,6 +117,8 @@ def _between_parents(comparison: Comparison) -> str:
     if hybrid is None or hybrid.strategy != "hybrid":
         return ""
     parents = [partner(hybrid, comparison.experiments, name) for name in ("x_x_mono", "x_y")]
+    if hybrid in parents:
+        return ""
     places: dict[str, list[str]] = {}
     for column in comparison.main:
         means = [s.mean for e in (hybrid, *parents) if e is not None and (s := summary(e, column))]
@@ -127,7 +129,8 @@ def _between_parents(comparison: Comparison) -> str:
         places.setdefault(place, []).append(WHERE[column.setting])
     told = [f"{place} {join(where)}" for place, where in places.items()]
     where = f"{next(iter(places))}{_ALL[len(comparison.main)]}" if len(places) == 1 else join(told)
-    return f"Seen beside its parents x_x_mono and x_y, the mean of {hybrid.label} lies {where}."
+    names = join([e.label for e in parents if e is not None])
+    return f"Seen beside its parents {names}, the mean of {hybrid.label} lies {where}."
 
 
 def _rank_distance(comparison: Comparison) -> str:

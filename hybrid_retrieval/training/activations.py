@@ -123,7 +123,8 @@ def _saved_bytes(
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        # An output that its own node holds would keep the node, and through it the weights, for ever.
+        return tensor.detach()
 
     eager = torch.compiler.set_stance("force_eager")  # compiled layers would be compiled for these texts
     with eager, saved_tensors_hooks(keep, lambda tensor: tensor), context():

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from hybrid_retrieval.errors import UserError
-from hybrid_retrieval.storage_errors import reason, storage_error_number
+from hybrid_retrieval.storage_errors import reason, storage_error_number, writing
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,17 @@ class TensorBoardRun(TensorBoardLogger):
                 f"{self._folder}: {error.strerror}. Make it a folder that can be written, or choose another "
                 "name with logger.tensorboard.folder=..."
             ) from error
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The writer, made at the first use, before the first step.
+
+        Raises:
+            StorageError: there is no room for its file.
+        """
+        with writing(self._folder, then="run the same line again, or with logger=csv"):
+            return super().experiment
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from hybrid_retrieval.training.tensorboard_logger import TensorBoardRun
 from tests.conftest import Command
 from tests.own_data import own_data_overrides
 from tests.reliability.small_disks import small_disk
 from tests.reporting.wandb_server import WandbServer, serving
 
+NO_SPACE = os.strerror(errno.ENOSPC)
 KEY = "0123456789abcdef" * 2 + "01234567"
 FILES = ("metrics.json", "per_query.parquet", "train_metrics.csv", "summary.md", "model")
 
@@ -65,16 +67,26 @@ def test_tensorboard_folder_that_cannot_be_made(command: Command, own_data: Path
     assert not (run / "checkpoints" / "last.ckpt").exists()
 
 
-def test_disk_of_tensorboard_that_fills_up(command: Command, own_data: Path, tmp_path: Path) -> None:
-    """One warning; the run goes on, and writes its own files."""
+@pytest.mark.parametrize("when", ["at the start", "in the run"])
+def test_disk_of_tensorboard_that_fills_up(
+    command: Command, own_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Refused before the first step; later one warning, and the run goes on and writes its own files."""
     run = tmp_path / "run"
+    line = ["train", *own_data_overrides(own_data), "logger=tensorboard", f"hydra.run.dir={run}"]
     with small_disk(run / "tensorboard", 1) as disk:
-        disk.fill()
-        outcome = command(
-            "train", *own_data_overrides(own_data), "logger=tensorboard", f"hydra.run.dir={run}"
-        )
+        if when == "at the start":
+            disk.fill()
+        disk.full_before(monkeypatch, TensorBoardRun, "log_metrics")
+        outcome = command(*line)
+        if when == "at the start":
+            assert outcome.status == 2
+            assert outcome.err.splitlines()[-1].startswith(
+                f"error: {run / 'tensorboard'} could not be written"
+            )
+            return
         assert outcome.status == 0, outcome
-        assert (run / "train.log").read_text().count("TensorBoard gets no more") == 1
-        assert os.strerror(errno.ENOSPC) in (run / "train.log").read_text()
+        told = (run / "train.log").read_text(encoding="utf-8")
+        assert told.count(f"TensorBoard gets no more of this run: {run / 'tensorboard'}: {NO_SPACE}") == 1
     for name in FILES:
         assert (run / name).exists()

@@ -124,6 +124,19 @@ def test_a_missing_default_baseline_is_replaced_by_the_first_trained(study: Path
     assert {b.label for _, b in choose_pairs(experiments, "x_x_mono")} == {"en_en", "x_y"}
 
 
+def test_in_a_sweep_over_alpha_its_ends_are_the_parents(tmp_path: Path) -> None:
+    for alpha in (0.0, 0.5, 1.0):
+        write_run(tmp_path / f"{alpha}", "hybrid", 1, alpha=alpha, questions=8)
+    write_run(tmp_path / "untrained", "untrained", questions=8)
+
+    pairs = {(a.label, b.label) for a, b in choose_pairs(group_runs(find_runs([tmp_path])), "x_x_mono")}
+    said = " ".join(further_sentences(compare_one(tmp_path)) + summary_sentences(compare_one(tmp_path)))
+
+    mono, half, cross = (f"hybrid (alpha={alpha})" for alpha in ("1.0", "0.5", "0.0"))
+    assert pairs == {("untrained", mono), (half, mono), (half, cross), (cross, mono)}
+    assert "Against hybrid (alpha=1.0)" in said
+
+
 def test_like_is_compared_with_like(tmp_path: Path) -> None:
     for lr, strategy in ((lr, s) for lr in (1e-5, 2e-5) for s in ("x_x_mono", "x_y")):
         write_run(tmp_path / f"{strategy}-{lr}", strategy, 1, config={"optim": {"lr": lr}})

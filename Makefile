@@ -15,7 +15,7 @@ TORCH := $(if $(GPU),torch>=2.6,torch==2.13.0)
 EXTRA := $(if $(GPU),gpu,cpu)
 TORCH_ARGS ?=
 
-.PHONY: help setup demo test test-slow test-slurm notebooks lint types audit format bench bench-train bench-large clean
+.PHONY: help setup demo test test-slow fuzz test-slurm notebooks lint types audit format bench bench-train bench-large clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test: $(STAMP) ## run the tests (minutes)
 
 test-slow: $(STAMP) ## the tests that take minutes each or fetch from the package index
 	$(BIN)/pytest -m "slow or network"
+
+fuzz: $(STAMP) ## more than 10,000 damaged inputs and every bomb through every reader (minutes; FUZZ_SEED=n for others)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -s -m slow tests/fuzz tests/properties
 
 test-slurm: $(STAMP) ## sweeps on a SLURM cluster of two virtual nodes (minutes, root)
 	tests/slurm/local_cluster.sh install

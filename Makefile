@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 AUDIT := $(VENV)/audit
+LOWEST := .venv-lowest
 BIN := $(VENV)/bin
 HR := $(BIN)/hybrid-retrieval
 STAMP := $(VENV)/.installed
@@ -15,7 +16,7 @@ TORCH := $(if $(GPU),torch>=2.6,torch==2.13.0)
 EXTRA := $(if $(GPU),gpu,cpu)
 TORCH_ARGS ?=
 
-.PHONY: help setup demo test test-slow fuzz test-slurm notebooks lint types audit format bench bench-train bench-large clean
+.PHONY: help setup demo test test-slow fuzz test-slurm test-lowest soak notebooks lint types audit format bench bench-train bench-large clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -47,6 +48,20 @@ fuzz: $(STAMP) ## more than 10,000 damaged inputs and every bomb through every r
 test-slurm: $(STAMP) ## sweeps on a SLURM cluster of two virtual nodes (minutes, root)
 	tests/slurm/local_cluster.sh install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -v -m slurm tests/slurm
+
+test-lowest: $(LOWEST)/.installed ## the quick tests with the lowest allowed versions (UV_TORCH_BACKEND=cpu: without CUDA)
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/pytest -n 2 -p no:cacheprovider
+
+$(LOWEST)/.installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/pip install "uv>=0.8,<1"
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip compile --resolution lowest-direct --extra cpu --extra dev pyproject.toml -o $(LOWEST)/lowest.txt
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install -r $(LOWEST)/lowest.txt
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --no-deps -e .
+	touch $@
+
+soak: $(STAMP) ## an hour of training in one process: do memory and open files stay flat?
+	OMP_NUM_THREADS=1 WANDB_MODE=offline $(BIN)/python -m benchmarks.soak --minutes 60 --out outputs/soak
 
 notebooks: $(STAMP) ## execute the notebooks (a minute)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --nbmake --nbmake-timeout=600 notebooks
@@ -83,4 +98,4 @@ bench-large: $(STAMP) ## exact search in 5 million embeddings, and FAISS against
 	$(BIN)/python -m benchmarks.faiss_recall
 
 clean: ## remove .venv and outputs
-	rm -rf $(VENV) outputs
+	rm -rf $(VENV) $(LOWEST) outputs

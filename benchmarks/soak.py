@@ -157,9 +157,9 @@ def slope(
 def verdict(samples: Sequence[Sample]) -> dict[str, object]:
     """What the last two thirds of the time say.
 
-    Memory is `flat` unless the whole interval of its slope is above `GROWTH`; `unclear` where the interval is
-    wider than `UNCLEAR` to either side. Files, threads, children and temporary files are counted at the end of
-    rounds, by kind of round, and are flat if the last of a kind has no more of them than the first.
+    Memory is `flat` unless the whole interval of its slope is above `GROWTH`; `unclear` where the interval
+    is wider than `UNCLEAR` to either side. Files, threads, children and temporary files are counted at the
+    end of rounds, by kind of round, and are flat if the last of a kind has no more of them than the first.
     """
     late = [sample for sample in samples if sample.seconds >= samples[-1].seconds / 3]
     found: dict[str, object] = {

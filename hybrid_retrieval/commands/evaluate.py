@@ -84,15 +84,23 @@ def _benchmarks(cfg: DictConfig) -> list[DictConfig]:
 
 def _trained_by(folder: Path) -> dict[str, Any] | None:
     """What `train` wrote into the folder of a model of ours."""
-    from hybrid_retrieval.training.run import RUN_FILE  # noqa: PLC0415
+    from hybrid_retrieval.training.run import RUN_FILE, RUN_FILE_SCHEMA  # noqa: PLC0415
 
     file = folder / RUN_FILE
     if not file.is_file():
         return None
     try:
-        run: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["run"]
+        content = json.loads(file.read_text(encoding="utf-8"))
+        run: dict[str, Any] = content["run"]
+        schema = content.get("schema", 1)  # the first version wrote none
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is damaged ({error}). Delete it, or train again.") from error
+    if schema != RUN_FILE_SCHEMA:
+        raise UserError(
+            f"{file} has schema {schema}, and this version of hybrid-retrieval reads {RUN_FILE_SCHEMA}: "
+            "evaluate with the version that wrote it, or delete the file, and metrics.json will not tell how "
+            "the model was trained."
+        )
     return run
 
 

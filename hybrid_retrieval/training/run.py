@@ -43,6 +43,7 @@ from hybrid_retrieval.training.trainer import make_trainer
 logger = logging.getLogger(__name__)
 
 RUN_FILE = "hybrid_retrieval.json"
+RUN_FILE_SCHEMA = 1
 
 
 def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
@@ -232,7 +233,7 @@ def save_model(parts: Parts, run_folder: Path, run: dict[str, Any]) -> None:
     parts.model.encoder.eval()
     parts.model.encoder.save(folder)
     with atomic_file(folder / RUN_FILE) as new:
-        new.write_text(json.dumps({"run": run}, indent=2) + "\n", encoding="utf-8")
+        new.write_text(json.dumps({"schema": RUN_FILE_SCHEMA, "run": run}, indent=2) + "\n", encoding="utf-8")
 
 
 def _best_weights(run_folder: Path, cfg: DictConfig) -> dict[str, torch.Tensor] | None:

@@ -6,6 +6,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from hybrid_retrieval.data.collate import Collator, TrainBatch
+from hybrid_retrieval.data.socket_folder import keep_socket_paths_short
 from hybrid_retrieval.sampling.plan import BatchPlan
 from hybrid_retrieval.training.signals import outlive_first_signal
 
@@ -57,6 +58,8 @@ class StepLoader:
         return self.steps_per_epoch
 
     def __iter__(self) -> Iterator[TrainBatch]:
+        if self.workers:
+            keep_socket_paths_short()
         end = (self.step // self.steps_per_epoch + 1) * self.steps_per_epoch
         loader: DataLoader[TrainBatch] = DataLoader(
             self.batches,

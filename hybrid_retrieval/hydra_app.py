@@ -129,7 +129,7 @@ def _status(error: BaseException, verb: str, arguments: Sequence[str]) -> int:
 
 
 def _remove_records() -> None:
-    """Remove a run folder that holds nothing but Hydra's records of it."""
+    """Remove a run folder that holds nothing but Hydra's records of it and empty folders."""
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
     if settings.output_subdir is None or not folder.is_dir():
@@ -143,5 +143,10 @@ def _remove_records() -> None:
     if record is not None and (record.pid != os.getpid() or settings.mode == RunMode.MULTIRUN):
         return  # another process's, or told of at the end of a sweep
     records = (settings.output_subdir, RUN_RECORD, LOCK)
-    if all(path.name in records or path.suffix == ".log" for path in folder.iterdir()):
+
+    def counts(path: Path) -> bool:
+        empty = path.is_dir() and next(path.iterdir(), None) is None
+        return not (empty or path.name in records or path.suffix == ".log")
+
+    if not any(counts(path) for path in folder.iterdir()):
         shutil.rmtree(folder)

@@ -53,13 +53,6 @@ def test_multirun_flag_may_stand_anywhere(command: Command, tmp_path: Path) -> N
     assert not list((tmp_path / "sweep").glob("*/"))
 
 
-def test_distributed_multirun_is_refused(command: Command, tmp_path: Path) -> None:
-    outcome = command("train", "-m", "trainer=cpu_ddp", "seed=1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}")
-
-    assert outcome.status == 2
-    assert "trainer.strategy=ddp_spawn" in outcome.err
-
-
 def test_unforeseen_error_has_status_1_and_a_traceback(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,9 +67,7 @@ def test_unforeseen_error_has_status_1_and_a_traceback(
     assert outcome.err.endswith("ZeroDivisionError: a bug\n")
 
 
-@pytest.mark.parametrize(
-    "name", ["two words", "it's", 'a "b"', "lr=0.1,x=[2]", "${seed}", "back\\slash", "-dash"]
-)
+@pytest.mark.parametrize("name", ["two words, it's", 'a "b"', "lr=0.1,x=[2]", "${seed} back\\slash", "-dash"])
 def test_compare_takes_folders_of_any_name(command: Command, tmp_path: Path, name: str) -> None:
     study = write_study(tmp_path / name, ("untrained", "x_x_mono", "hybrid"), seeds=1, questions=8)
 

@@ -1,4 +1,4 @@
-"""Loader workers hand tensors over through Unix sockets in the folder for temporary files, whose path must be short."""
+"""Loader workers hand tensors over through Unix sockets in TMPDIR, whose path must be short for that."""
 
 import logging
 import multiprocessing.util
@@ -10,7 +10,7 @@ from hybrid_retrieval.errors import UserError
 logger = logging.getLogger(__name__)
 
 LONGEST = 103
-"""Bytes of a socket's path that every system takes: `sun_path` has 108 on Linux and 104 on macOS, one is a zero."""
+"""Bytes of a socket's path that every system takes: Linux has room for 108, macOS for 104, one is a zero."""
 
 _NAMES = "/pymp-12345678/listener-12345678"  # what multiprocessing puts below the folder
 _SHORT = ("/tmp", "/var/tmp", "/dev/shm")
@@ -19,9 +19,9 @@ _SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 def keep_socket_paths_short() -> None:
     """Let multiprocessing make its sockets in a short folder where that of temporary files is too long.
 
-    A worker that cannot make its socket says so on its standard error alone, and the batch never comes: the run
-    would wait for ever. Job folders of clusters (`TMPDIR`) are often too long. Call it before workers start; they
-    inherit the folder, and multiprocessing removes it at the end.
+    A worker that cannot make its socket says so on its standard error alone, and the batch never comes: the
+    run would wait for ever. Job folders of clusters (`TMPDIR`) are often too long. Call it before workers
+    start; they inherit the folder, and multiprocessing removes it at the end.
 
     Raises:
         UserError: no short folder can be written.

@@ -40,10 +40,10 @@ def test_every_named_file_and_target_exists() -> None:
     text = README.read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
         path, _, heading = link.partition("#")
-        assert not path or (README.parent / path).exists(), link
+        file = README.parent / path if path else README
+        assert file.exists(), link
         if heading:
-            assert heading in {
-                re.sub(r"\W+", "-", title.lower()) for title in re.findall(r"^#+ (.+)$", text, re.M)
-            }
+            titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
+            assert heading in {re.sub(r"\W+", "-", title.lower()) for title in titles}, link
     targets = set(re.findall(r"^([a-z-]+):", (README.parent / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets

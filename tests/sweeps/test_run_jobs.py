@@ -151,9 +151,9 @@ def test_a_run_that_another_process_is_at_is_left_to_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "state", "reason"),
     [
-        (UserError("data.path=x\ndoes not exist"), "failed", "data.path=x does not exist"),
+        (UserError("data.path=x does not exist"), "failed", "data.path=x does not exist"),
         (RunFailedError("loss is nan"), "failed", "loss is nan"),
-        (ZeroDivisionError("a bug"), "failed", "ZeroDivisionError: a bug"),
+        (ZeroDivisionError("a\nbug"), "failed", "ZeroDivisionError: a bug"),
         (KeyboardInterrupt(), "stopped", "interrupted"),
         (SystemExit(), "stopped", "terminated"),
         (SystemExit(75), "stopped", "left with exit status 75"),

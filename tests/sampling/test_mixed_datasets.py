@@ -58,8 +58,8 @@ def test_every_epoch_of_every_data_set_has_each_triple_once(  # noqa: PLR0917 - 
     plan = mixed(sources, strategy, batch, seed, dataset_tau=tau)
     batches = [plan[step] for step in range(3 * plan.steps_per_epoch)]
     assert all(len(b) == batch for b in batches)
-    # In one plan of 2,000 of this size, the last triples of an epoch are left to batches that have them already
-    # from the next epoch, and the batch takes others in their place.
+    # In one plan of 2,000 of this size, the last triples of an epoch are left to batches that have them
+    # already from the next epoch, and the batch takes others in their place.
     if repeated := sum(b.repeated for b in batches):
         assert repeated <= 2
         return

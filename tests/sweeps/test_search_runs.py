@@ -14,6 +14,7 @@ from tests.sweeps.test_runs import start, wait_for
 pytest.importorskip("optuna")
 
 
+@pytest.mark.slow
 def test_a_killed_search_ends_with_the_trials_and_weights_of_one_that_was_not(
     command: Command, command_cache: Path, tmp_path: Path
 ) -> None:

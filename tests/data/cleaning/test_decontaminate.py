@@ -100,7 +100,7 @@ def test_thousands_of_texts_are_found_as_the_reference_finds_them(tmp_path: Path
     decontaminate = decontamination(write_beir(tmp_path / "b", benchmark), shared=shared)
     everything = [*benchmark, ("en", "Zwölf Boxkämpfer jagen")]
     for language in LANGUAGES:
-        texts = [random_text(draw, language, draw.randrange(30)) for _ in range(200)]
+        texts = [random_text(draw, language, draw.randrange(30)) for _ in range(100)]
         of_benchmark = [text for code, text in benchmark if code == language or draw.random() < 0.2]
         texts += [with_a_part_of(draw, draw.choice(of_benchmark), text) for text in texts]
         expected = [reference(text, language, everything, shared) for text in texts]

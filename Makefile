@@ -16,7 +16,7 @@ TORCH := $(if $(GPU),torch>=2.6,torch==2.13.0)
 EXTRA := $(if $(GPU),gpu,cpu)
 TORCH_ARGS ?=
 
-.PHONY: help setup demo test test-slow fuzz test-slurm test-lowest soak notebooks lint types audit format bench bench-train bench-large clean
+.PHONY: help setup demo demo-twice test test-slow fuzz test-slurm test-lowest soak notebooks lint types audit format bench bench-train bench-large clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,13 @@ demo: $(STAMP) ## train three strategies, evaluate them and the untrained backbo
 	$(HR) evaluate model=e5_small_q4 benchmark=world_facts_sample hydra.run.dir=$(DEMO)/untrained
 	$(HR) train -m experiment=demo sampler=x_x_mono,x_y,hybrid hydra.sweep.dir=$(DEMO)
 	$(HR) compare $(DEMO)
+
+demo-twice: $(STAMP) ## two whole demos: are all numbers and weights the same bits? (twice the minutes)
+	rm -rf outputs/one outputs/two
+	$(MAKE) demo DEMO=outputs/one
+	$(MAKE) demo DEMO=outputs/two
+	diff -r -I '"train_seconds":' -I '"encode":' -I '"rank":' -x .hydra -x .run.lock -x wandb -x run.json -x '*.log' \
+	  -x '*.md' -x '*.html' -x 'comparison*' -x multirun.yaml -x train_metrics.csv outputs/one outputs/two
 
 test: $(STAMP) ## run the tests (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2

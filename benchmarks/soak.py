@@ -13,6 +13,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -27,7 +28,7 @@ import numpy as np
 
 from hybrid_retrieval.cli import run
 
-GROWTH, UNCLEAR = 5.0, 60.0
+GROWTH, UNCLEAR = 5.0, 30.0
 """MB an hour: what counts as growth, and the half interval beyond which nothing can be said."""
 
 COMMON = (
@@ -54,8 +55,8 @@ class Sample:
     threads: int
     children: int
     children_rss: float
-    shared: int  # entries of /dev/shm that were not there at the start
-    temporary: int  # files and folders in TMPDIR, which is the run's own, without tables of W&B
+    shared: int  # entries of /dev/shm that were not there at the start and are not named after others
+    temporary: int  # files and folders in TMPDIR, which is the run's own
 
 
 class Sampler(threading.Thread):
@@ -65,7 +66,7 @@ class Sampler(threading.Thread):
         super().__init__(daemon=True)
         self.round, self.kind = 0, "start"
         self._interval, self._from = interval, time.perf_counter()
-        self._shared = _names(Path("/dev/shm"))
+        self._shared, self._own = _names(Path("/dev/shm")), {str(os.getpid())}
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._file = path.open("w", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
@@ -92,11 +93,17 @@ class Sampler(threading.Thread):
                 threads,
                 len(children),
                 sum(_status(child)[0] for child in children),
-                len(_names(Path("/dev/shm")) - self._shared),
+                self._shared_memory(children),
                 _temporary(Path(tempfile.gettempdir())),
             )
             self._writer.writerow(astuple(sample))
             self._file.flush()
+
+    def _shared_memory(self, children: Sequence[str]) -> int:
+        """Entries of /dev/shm, where other programs of the machine keep theirs; PyTorch's name a process."""
+        self._own.update(children)
+        made_by = {name: re.match(r"torch_(\d+)_", name) for name in _names(Path("/dev/shm")) - self._shared}
+        return sum(1 for process in made_by.values() if process is None or process[1] in self._own)
 
     def stop(self) -> None:
         """Stop sampling and close the file."""
@@ -225,9 +232,8 @@ def _names(folder: Path) -> set[str]:
 
 
 def _temporary(folder: Path) -> int:
-    """Files and folders, without the tables of the last 100 artifacts, which W&B keeps until the end."""
-    trees = [[path, *path.rglob("*")] for path in folder.iterdir()]
-    return sum(len(tree) for tree in trees if not any(path.name.endswith(".table.json") for path in tree))
+    """Files and folders; os.walk minds none that goes meanwhile."""
+    return sum(len(folders) + len(files) for _, folders, files in os.walk(folder))
 
 
 def _status(process: str) -> tuple[float, float, int]:

@@ -52,6 +52,9 @@ def run_verb(verb: str, arguments: Sequence[str], folders: Sequence[str] = ()) -
     # Otherwise Hydra prints errors itself and exits with 1 for all of them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # oneDNN keeps a primitive of 0.1 to 0.2 MB for each shape of a GELU on a CPU, of which each batch has
+    # another, up to 1024 of them; so many do for the layers and chunks of a step.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     original = list(sys.argv)
     failures: list[Exception] = []
 

@@ -4,18 +4,31 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from hybrid_retrieval.commands import evaluate
+from hybrid_retrieval.data import parallel, recipe, token_table
+from hybrid_retrieval.data.build import prepare_corpus
+from hybrid_retrieval.data.parallel import ParallelCorpus
+from hybrid_retrieval.data.recipe import Recipe
+from hybrid_retrieval.data.token_table import TokenTable, write_tokens
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation import embedding_cache
 from hybrid_retrieval.evaluation.results import METRICS_FILE, REQUIRED, Results
+from hybrid_retrieval.index import language_shift
 from hybrid_retrieval.index.faiss_folder import read_contents
+from hybrid_retrieval.index.language_shift import LanguageShift
+from hybrid_retrieval.index.shard_plan import PLAN_FILE, ShardPlan
 from hybrid_retrieval.mining.write import STATISTICS, check_target
 from hybrid_retrieval.reporting.runs import find_runs
 from hybrid_retrieval.sweeps.run_record import RUN_RECORD, RunRecord
+from hybrid_retrieval.training import checkpoint_file
+from hybrid_retrieval.training.checkpoint_file import LAST_CHECKPOINT, checkpoint_to_resume, write_checkpoint
 from tests.conftest import Command
+from tests.data.memory_reader import SMALL, MemoryReader
 from tests.integration.test_run import trained
 from tests.own_data import own_data_overrides
 
@@ -118,3 +131,65 @@ def test_index_folder(tmp_path: Path, schema: object) -> None:
     (tmp_path / "index.json").write_text(json.dumps({"schema": schema}), encoding="utf-8")
     with pytest.raises(UserError, match=r"index\.json: (damaged|schema)"):
         read_contents(tmp_path, "index")
+
+
+def test_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The schema is in the seal at its end; what was written before there were seals is read."""
+    file = tmp_path / LAST_CHECKPOINT
+    torch.save({"global_step": 1}, file)
+    assert checkpoint_to_resume(tmp_path) == file
+
+    monkeypatch.setattr(checkpoint_file, "SCHEMA", 2)
+    write_checkpoint({"global_step": 1}, file)
+    assert checkpoint_to_resume(tmp_path) == file
+
+    monkeypatch.undo()
+    with pytest.raises(UserError, match=r"has schema 2, .* reads 1: go on with the version that wrote"):
+        checkpoint_to_resume(tmp_path)
+
+
+@pytest.mark.parametrize("schema", OTHERS)
+def test_prepared_corpus(tmp_path: Path, schema: object) -> None:
+    folder = prepare_corpus(MemoryReader(SMALL), tmp_path)
+    rewrite(folder / parallel.MANIFEST, schema=schema)
+    with pytest.raises(UserError, match=r"prepared with schema .*, this version reads 1\. Delete .* prepare"):
+        ParallelCorpus.open(folder, "train")
+
+
+def test_cached_corpus_of_another_version_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Recipe("own", "0", ("de", "en"), 0.1, ())
+    before = asked.fingerprint
+    monkeypatch.setattr(recipe, "SCHEMA", 2)
+    assert asked.fingerprint != before
+
+
+@pytest.mark.parametrize("schema", OTHERS)
+def test_token_sequences(tmp_path: Path, schema: object) -> None:
+    """The cache makes them again."""
+    write_tokens(tmp_path, [[[1, 2], None]], vocabulary=3)
+    assert len(TokenTable(tmp_path)) == 2
+
+    rewrite(tmp_path / token_table.MANIFEST, schema=schema)
+
+    with pytest.raises(UserError, match=r"schema .* instead of 1\). Delete it; it is made again"):
+        TokenTable(tmp_path)
+
+
+def test_language_offsets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "offsets.safetensors"
+    monkeypatch.setattr(language_shift, "SCHEMA", 2)
+    LanguageShift("en", {"de": np.zeros(2, np.float32)}, {"de": 1}).save(file)
+    assert LanguageShift.load(file).pairs == {"de": 1}
+
+    monkeypatch.undo()
+    with pytest.raises(UserError, match=r"schema 2, this version reads 1\. Estimate the offsets again"):
+        LanguageShift.load(file)
+
+
+def test_embeddings_in_shards_of_another_form(tmp_path: Path) -> None:
+    """`corpus.json` has no schema: a folder is used for what it is claimed for, field by field, alone."""
+    plan = ShardPlan("model", 4, ("0",), rows=4)
+    plan.claim(tmp_path)
+    (tmp_path / PLAN_FILE).write_text(json.dumps({"of": "another version"}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"corpus\.json is damaged .* Delete .* and encode anew"):
+        plan.claim(tmp_path)

@@ -19,6 +19,9 @@ TOKENS_PER_SECOND = "train/tokens_per_second"
 PADDING_SHARE = "train/padding_share"
 PEAK_SHARE = "train/matrix_peak_share"
 
+TRAIN_SECONDS, ENERGY = "run/train_seconds", "run/energy_joules"
+"""Of the training since the last start of the run; only runs on GPUs that can tell have the energy."""
+
 PAIR_MAP, CONFUSION_MAP = "test/language_pairs_map", "test/confusion_map"
 """Pictures."""
 PAIR_TABLE, CONFUSION_TABLE = "test/language_pairs", "test/confusion"

@@ -204,7 +204,7 @@ def _cost(settings: DashboardSettings) -> Section:
     return Section(
         "Cost",
         "Speed of the first process, and what W&B measured on its node: memory, and the power that the GPUs "
-        "took, whose integral over time is their energy.",
+        "took. Seconds and energy of the training are those since the last start of a run.",
         (
             panels.lines("Pairs per second", names.PAIRS_PER_SECOND),
             panels.lines("Tokens per second", names.TOKENS_PER_SECOND),
@@ -215,6 +215,8 @@ def _cost(settings: DashboardSettings) -> Section:
             panels.lines("Memory of the GPUs, bytes", *names.GPU_MEMORY, x=names.SECONDS),
             panels.lines("Power of the GPUs, watts", *names.GPU_POWER, x=names.SECONDS),
             panels.bars("Seconds of a run", names.SECONDS),
+            panels.bars("Seconds of the training", names.TRAIN_SECONDS),
+            panels.bars("Energy of the training, joules of the GPUs", names.ENERGY),
         ),
     )
 

@@ -10,6 +10,9 @@ from hybrid_retrieval.data.socket_folder import keep_socket_paths_short
 from hybrid_retrieval.sampling.plan import BatchPlan
 from hybrid_retrieval.training.signals import outlive_first_signal
 
+PATIENCE = 1800.0
+"""Seconds that a batch may take to come from the worker processes, before the run ends instead of hanging."""
+
 
 class PlannedBatches(Dataset[TrainBatch]):
     """Item `step` is this rank's share of the plan's batch `step`, ready for the model."""
@@ -68,6 +71,7 @@ class StepLoader:
             num_workers=self.workers,
             pin_memory=self.pin_memory,
             worker_init_fn=outlive_first_signal,
+            timeout=PATIENCE if self.workers else 0,
         )
         for batch in loader:
             self.step += 1

@@ -101,7 +101,11 @@ def packed_attention(  # noqa: PLR0917 (transformers calls it so)
             attended = varlen_attn(q, k, v, *ends, scale=scaling, window_size=window)
         else:
             attended = _flash_attn()(
-                q, k, v, *ends, dropout_p=dropout, softmax_scale=scaling, window_size=window
+                *(q, k, v, *ends),
+                dropout_p=dropout,
+                softmax_scale=scaling,
+                window_size=window,
+                deterministic=torch.are_deterministic_algorithms_enabled(),
             )
     return attended[None], None
 

@@ -76,7 +76,7 @@ def load_sentence_transformer(folder: Path, device: torch.device | str, *, reaso
     except ImportError as error:
         raise UserError(
             f"{reason}. The sentence-transformers library may load it: "
-            "pip install 'sentence-transformers>=5.2'"
+            "pip install 'sentence-transformers>=5.4'"
         ) from error
     try:
         with quiet_transformers():

@@ -15,6 +15,10 @@ from hybrid_retrieval.training.run_lock import is_locked
 
 Launch = Callable[[Sequence[Sequence[str]], int], Sequence[JobReturn]]
 
+_KILLED = (
+    "ended without a word: killed, perhaps for want of memory, or as a data file was cut while it was read"
+)
+
 logger = logging.getLogger(__name__)
 
 
@@ -84,7 +88,7 @@ def _record_after(job: Job, returned: JobReturn | None, *, ended: bool) -> RunRe
     """
     record = RunRecord.read(job.folder)
     if record is not None and record.state == "running" and ended and not is_locked(job.folder):
-        record.state, record.reason = "stopped", "ended without a word: killed, perhaps for want of memory"
+        record.state, record.reason = "stopped", _KILLED
         record.write(job.folder)
     if record is not None:
         return record

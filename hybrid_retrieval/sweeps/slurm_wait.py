@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.sweeps.run_record import RunRecord
 from hybrid_retrieval.sweeps.slurm_queue import Death, Queued, SlurmQueue
 from hybrid_retrieval.sweeps.slurm_submission import Submission, failed, record_death
+from hybrid_retrieval.training.signals import killed_by
 
 # A shared file system may show the result of a job later than SLURM shows its end.
 _RESULT_SECONDS = 10.0
@@ -100,13 +103,18 @@ def _dead(run: Submission, job: Queued | None, queue: SlurmQueue) -> JobReturn:
     short = f"job {run.job.job_id} ended without a result: {what}{f'; {own}' if own else ''}"
     if job is not None:
         short += f". `scancel {run.job.job_id}` takes it out of the queue"
-    advice = _ADVICE.get(death.state)
-    if death.state == "FAILED" and death.details.endswith("signal 9"):
-        advice = f"Killed, as for want of memory. {_MEMORY}"
-    message = " ".join(filter(None, (f"{short}.", advice, f"Its log: {log}")))
+    message = " ".join(filter(None, (f"{short}.", _advice(death), f"Its log: {log}")))
     record_death(run, death, message)
     logger.warning("%s: %s%s", run.folder.name, message, _last_lines(log))
     return failed(run, message)
+
+
+def _advice(death: Death) -> str | None:
+    number = re.search(r"signal (\d+)$", death.details)
+    if death.state != "FAILED" or number is None:
+        return _ADVICE.get(death.state)
+    advice = f"It {killed_by(int(number[1]))}."
+    return f"{advice} {_MEMORY}" if int(number[1]) == signal.SIGKILL else advice
 
 
 def _last_lines(log: Path) -> str:

@@ -8,6 +8,7 @@ from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.metrics import METRICS
 from hybrid_retrieval.sampling.strategies import Strategy, make_strategy
 from hybrid_retrieval.training.capacity import check_capacity
+from hybrid_retrieval.training.determinism import check_deterministic
 from hybrid_retrieval.training.loss_inputs import check_teacher
 from hybrid_retrieval.training.token_reuse import check_token_reuse
 
@@ -58,7 +59,6 @@ _SWITCHES = (
         "save_checkpoints",
         "optim.fused",
         "trainer.enable_progress_bar",
-        "trainer.deterministic",
     ),
     *(
         "loss.grad_cache",
@@ -102,6 +102,7 @@ def check_options(cfg: DictConfig, *, this_machine: bool = True) -> None:
         raise UserError(
             f"trainer.strategy={cfg.trainer.strategy} is not supported: use trainer.strategy=ddp or fsdp2."
         )
+    check_deterministic(cfg)
     check_token_reuse(cfg)
     check_teacher(cfg)
     if this_machine:

@@ -1,5 +1,6 @@
 """`last.ckpt`: the newest state of a run, from which it goes on as if nothing had happened."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class LastCheckpoint(Checkpoint):
         every: steps between two checkpoints.
         validate_every: steps between two validations; None: there are none.
         preemption: saved in any case when it is leaving.
+        saved: called on all processes when a checkpoint is whole and in its place.
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class LastCheckpoint(Checkpoint):
         every: int,
         validate_every: int | None,
         preemption: Preemption,
+        saved: Callable[[pl.Trainer], None],
     ) -> None:
         self.file = folder / LAST_CHECKPOINT
         self.every = every
         self.validate_every = validate_every
         self.preemption = preemption
+        self.saved = saved
         self._before_validation = False
         preemption.save = self.save_before_validation
 
@@ -87,6 +91,7 @@ class LastCheckpoint(Checkpoint):
         self._before_validation = before_validation
         with self.preemption.waiting_for(f"{self.file} to be written"):
             trainer.save_checkpoint(self.file, weights_only=False)
+        self.saved(trainer)
 
 
 class SealedCheckpointIO(TorchCheckpointIO):

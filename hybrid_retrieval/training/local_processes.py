@@ -36,7 +36,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid_retrieval.errors import RunFailedError, UserError
 from hybrid_retrieval.launch import Launch
 from hybrid_retrieval.security.log_records import protect_handlers
-from hybrid_retrieval.training.signals import SIGNALS, Preempted
+from hybrid_retrieval.training.signals import SIGNALS, Preempted, killed_by
 
 SPAWNED = ("ddp_spawn", "fsdp2_spawn")
 _PATIENCE = 30.0  # seconds that the other processes have to end after one has failed
@@ -197,11 +197,7 @@ def _received(ours: Connection, process: BaseProcess, name: str) -> Outcome | _F
     except EOFError:
         process.join()
         code = process.exitcode or 0
-        how = (
-            f"was killed by {signal.Signals(-code).name}, perhaps for want of memory"
-            if code < 0
-            else f"left with status {code}"
-        )
+        how = killed_by(-code) if code < 0 else f"left with status {code}"
         message = (
             f"{name} (process {process.pid}) {how}, and the others were ended. Go on from the last "
             "checkpoint with resume=auto."

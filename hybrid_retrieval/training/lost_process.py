@@ -9,22 +9,30 @@ import lightning.pytorch as pl
 import torch.distributed as dist
 
 from hybrid_retrieval.errors import RunFailedError, UserError
+from hybrid_retrieval.training.mapped_data import MappedData
 from hybrid_retrieval.training.rank_watch import RankWatch
 
-# torch: "DataLoader worker (pid 17) is killed by signal: Killed." or "... (pid(s) 17) exited unexpectedly".
-_WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (.*?)\.? *$", re.MULTILINE)
+# torch: "DataLoader worker (pid 17) is killed by signal: Killed.", and mostly raised from that
+# "DataLoader worker (pid(s) 17) exited unexpectedly".
+_WORKER = re.compile(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) ([^.\n]+)")
+# torch: "Caught UserError in DataLoader worker process 0.", and on the next lines the traceback.
+_RAISED = re.compile(r"Caught (\w+) in DataLoader worker process")
+# torch: "DataLoader timed out after 1800.0 seconds"
+_SILENT = re.compile(r"DataLoader timed out after ([\d.]+) seconds")
 _GO_ON = "Go on from the last checkpoint with resume=auto."
 
 
 @contextmanager
 def lost_processes_explained(trainer: pl.Trainer) -> Iterator[None]:
-    """Run the body, and raise in one message what it raises because a process is gone.
+    """Run the body, and raise in one message what it raises because a process or a data file is gone.
 
     Args:
         trainer: where it has several processes, the process group is set up, or they are not watched.
 
     Raises:
         RunFailedError: a process of this run, or one that loads its data, was lost.
+        UserError: a data file was cut under the run, which kills the process that reads it; or a process that
+            loads data met a mistake, which torch hides behind a traceback.
     """
     watch = None
     if trainer.world_size > 1 and dist.is_available() and dist.is_initialized():
@@ -33,23 +41,51 @@ def lost_processes_explained(trainer: pl.Trainer) -> Iterator[None]:
     failure: BaseException | None = None
     try:
         yield
-    except (UserError, RunFailedError, KeyboardInterrupt) as error:
+    except (RunFailedError, KeyboardInterrupt) as error:
         failure = error
         raise
     except Exception as error:
         failure = error
-        lost = watch.found() if watch is not None else None
+        lost = watch.found() if watch is not None and not isinstance(error, UserError) else None
         if lost is not None:
             failure = None  # they know
             raise RunFailedError(f"{lost}. {_GO_ON}") from error
-        if worker := _WORKER.search(str(error)):
-            how = worker[2].replace("is killed", "was killed")
-            failure = RunFailedError(
-                f"a process that loads data ({worker[1]}, of data.workers) {how}, perhaps for want of "
-                f"memory: lower data.workers. {_GO_ON}"
-            )
-            raise failure from error
-        raise
+        failure = _of_loader(error, trainer) or error
+        if failure is error:
+            raise
+        raise failure from error
     finally:
         if watch is not None:
             watch.leave(failure)
+
+
+def _of_loader(error: Exception, trainer: pl.Trainer) -> UserError | RunFailedError | None:
+    """The cause of an exception that comes from a data file that was cut or a process that loads data."""
+    text = str(error)
+    raised = _RAISED.match(text)
+    if isinstance(error, UserError) and raised is None:
+        return None
+    for each in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(each, MappedData):
+            try:
+                each.check()
+            except UserError as cut:
+                return cut
+    if isinstance(error, UserError) and raised is not None:
+        return type(error)(text.rpartition(f"{raised[1]}: ")[2].removesuffix("\\n"))
+    if silent := _SILENT.match(text):
+        return RunFailedError(
+            f"the processes that load data gave no batch for {float(silent[1]) / 60:.0f} minutes: look at the "
+            f"file system of the data, or set data.workers=0. {_GO_ON}"
+        )
+    found = [match for each in (error.__cause__, error) if (match := _WORKER.search(str(each)))]
+    if not found:
+        return None
+    pid, how = found[0][1], found[0][2].replace("is killed", "was killed")
+    why = ", perhaps for want of memory: lower data.workers"
+    if "Bus error" in how:
+        why = (
+            ". The data files are whole, so shared memory (/dev/shm) is probably full: make it larger (a "
+            "container: --shm-size), or lower data.workers"
+        )
+    return RunFailedError(f"a process that loads data ({pid}, of data.workers) {how}{why}. {_GO_ON}")

@@ -29,10 +29,12 @@ from hybrid_retrieval.training.before import before
 from hybrid_retrieval.training.capacity import load_final_weights
 from hybrid_retrieval.training.check_options import check_options
 from hybrid_retrieval.training.checkpoint_file import checkpoint_to_resume, damage_of
+from hybrid_retrieval.training.determinism import nondeterminism_explained
 from hybrid_retrieval.training.energy import energy_of_run, gpu_joules
+from hybrid_retrieval.training.evaluation_log import log_evaluation
 from hybrid_retrieval.training.finite_guard import NotFiniteError
 from hybrid_retrieval.training.hardware import peak_memory
-from hybrid_retrieval.training.loggers import finish_loggers, log_evaluation, sync_command
+from hybrid_retrieval.training.loggers import finish_loggers, sync_command
 from hybrid_retrieval.training.lost_process import lost_processes_explained
 from hybrid_retrieval.training.memory_of_run import check_run_memory, sampled_batches
 from hybrid_retrieval.training.summary import summary, unfinished
@@ -77,6 +79,7 @@ def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
         lost_processes_explained(trainer),
         storage_errors_explained(run_folder, cfg.paths.cache),
         out_of_memory_explained("outside of a training step: lower data.token_budget or global_batch_size"),
+        nondeterminism_explained(),
     ):
         return _train(cfg, run_folder, parts, trainer, benchmark=benchmark, plan=plan, checkpoint=checkpoint)
 

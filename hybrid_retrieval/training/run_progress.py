@@ -72,10 +72,8 @@ class RunProgress(pl.Callback):
             best[name] = value
         self._write(trainer)
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Write from which step the run would go on."""
+    def checkpoint_saved(self, trainer: pl.Trainer) -> None:
+        """Write from which step the run would go on, now that the checkpoint is on the disk."""
         if self._record is not None:
             self._record.checkpoint_step = trainer.global_step
             self._write(trainer)

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+_MEANS: dict[int, str] = {
+    signal.SIGKILL: ", perhaps for want of memory",
+    signal.SIGBUS: ", probably as a data file was cut while it was read",
+}
 
 
 class Preempted(SystemExit):
@@ -54,7 +58,8 @@ def outlive_first_signal(worker: int = 0) -> None:
     """Have this process, which loads data, survive what asks the whole run to end: the step needs it.
 
     Ctrl-C, scancel and pre-emption tell all processes of a run. torch has its loader processes end then, and
-    the one that trains fails. A second signal ends them; so does the end of the run.
+    the one that trains fails. A second signal ends them; so does the end of the run. One that SIGBUS kills
+    says nothing: torch would have it blame shared memory, and `lost_process` looks for the cause.
 
     Args:
         worker: number, as `torch.utils.data.DataLoader` gives it.
@@ -65,6 +70,20 @@ def outlive_first_signal(worker: int = 0) -> None:
 
     for each in SIGNALS:
         signal.signal(each, pass_over)
+    signal.signal(signal.SIGBUS, signal.SIG_DFL)
+
+
+def killed_by(number: int) -> str:
+    """That a signal killed a process, and what it mostly means: "was killed by SIGKILL, perhaps ...".
+
+    Args:
+        number: of the signal.
+    """
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return f"was killed by {name}{_MEANS.get(number, '')}"
 
 
 def say(text: str) -> None:

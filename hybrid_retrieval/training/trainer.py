@@ -21,6 +21,7 @@ from hybrid_retrieval.training.finite_guard import FiniteGuard
 from hybrid_retrieval.training.fsdp2 import FSDP2, FSDP2Strategy
 from hybrid_retrieval.training.last_checkpoint import LastCheckpoint, SealedCheckpointIO
 from hybrid_retrieval.training.loggers import loggers_of
+from hybrid_retrieval.training.mapped_data import MappedData
 from hybrid_retrieval.training.precision import training_precision, warn_of_emulation
 from hybrid_retrieval.training.preemption import Preemption
 from hybrid_retrieval.training.run_progress import RunProgress
@@ -57,6 +58,7 @@ def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validat
         options |= {"strategy": FSDP2Strategy(), "inference_mode": False}
     validate = has_validation and interval is not None and interval <= options["max_steps"]
     preemption = Preemption(resumes=bool(cfg.resume))
+    run_progress = RunProgress(run_folder, cfg.global_batch_size, monitor)
     callbacks: list[pl.Callback] = [
         BatchStatistics(parts.plan, 10 * options["log_every_n_steps"]),
         BatchTypeLoss(options["log_every_n_steps"]),
@@ -65,14 +67,16 @@ def make_trainer(cfg: DictConfig, run_folder: Path, parts: Parts, *, has_validat
         FiniteGuard(parts, run_folder),
         LearningRateMonitor(logging_interval="step"),
         StepSeed(cfg.seed),
-        RunProgress(run_folder, cfg.global_batch_size, monitor),
+        run_progress,
+        MappedData.of(parts),
         preemption,
         *_best(run_folder, monitor),
     ]
     if cfg.save_checkpoints:
         every = every or options["max_steps"]
         validate_every = interval if validate else None
-        callbacks.append(LastCheckpoint(run_folder / "checkpoints", every, validate_every, preemption))
+        folder, saved = run_folder / "checkpoints", run_progress.checkpoint_saved
+        callbacks.append(LastCheckpoint(folder, every, validate_every, preemption, saved))
     if progress:
         callbacks.append(TQDMProgressBar(refresh_rate=1 if sys.stdout.isatty() else 10))
     if monitor and not validate:

@@ -1,9 +1,9 @@
+"""mMARCO: the corpus equals a plain join of its files, in however many processes and pieces it is made."""
+
 import os
 import pickle
-import shutil
-from collections import Counter, defaultdict, namedtuple
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,72 +15,14 @@ from hybrid_retrieval.data.mapped_texts import MappedTexts
 from hybrid_retrieval.data.parallel import SPLITS, ParallelCorpus
 from hybrid_retrieval.data.readers import mmarco
 from hybrid_retrieval.data.readers.base import IdSource, TextBatch, TripleBatch
-from hybrid_retrieval.data.readers.mmarco import TRIPLES, MMarcoSource, text_files
-from hybrid_retrieval.data.readers.registry import make_reader
+from hybrid_retrieval.data.readers.mmarco import MMarcoSource, text_files
 from hybrid_retrieval.errors import UserError
-
-Lines = list[tuple[int, ...]]
-
-
-@dataclass
-class Small:
-    """A small mMARCO: what is in its files."""
-
-    folder: Path
-    queries: dict[str, dict[int, str]]
-    passages: dict[str, dict[int, str]]
-    triples: Lines
-
-    def source(self, **options: object) -> MMarcoSource:
-        return MMarcoSource(str(self.folder), **options)  # type: ignore[arg-type]
-
-
-def write_small(folder: Path, seed: int = 0, *, holes: bool = True, lines: int = 300) -> Small:
-    """Sparse query ids in no order, passages in the order of their ids but in one language, and holes."""
-    generator = np.random.default_rng(seed)
-    query_ids = (generator.permutation(90)[:40] * 7 + 3).tolist()
-    small = Small(folder, {}, {}, [])
-    for language in ("de", "en", "hi"):
-        missing = set(generator.integers(60, size=6).tolist()) if holes and language != "en" else set[int]()
-        lacks = set(query_ids[:5]) if holes and language == "hi" else set[int]()
-        passages = [p for p in range(60) if p not in missing]
-        if language == "hi":
-            generator.shuffle(passages)
-        small.passages[language] = {p: f'{language} "passage" {p} – ß\u2028é' for p in passages}
-        small.queries[language] = {q: f"{language}, query {q}?" for q in query_ids if q not in lacks}
-        for kind, texts in (("queries", small.queries), ("passages", small.passages)):
-            write_lines(folder / text_files(language)[kind], [*texts[language].items()])
-    positive = {q: generator.integers(60, size=1 + q % 2).tolist() for q in query_ids}
-    for _ in range(lines):
-        query = int(generator.choice(query_ids))
-        one = int(generator.choice(positive[query]))
-        other = int(generator.choice([p for p in range(60) if p != one]))
-        small.triples.append((query, one, other))
-    write_lines(folder / TRIPLES, small.triples)
-    return small
-
-
-def write_lines(path: Path, lines: Sequence[Sequence[object]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join("\t".join(map(str, line)) + "\n" for line in lines), encoding="utf-8")
+from tests.data.small_mmarco import Small, found_triples, write_lines, write_small
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
     return write_small(tmp_path / "mmarco")
-
-
-def found_triples(corpus: ParallelCorpus) -> Lines:
-    everything = np.arange(len(corpus))
-    offsets = np.load(corpus.folder / "splits" / corpus.split / "negative_offsets.npy")
-    most = int(np.diff(offsets).max(initial=0))
-    queries, positives = corpus.row_ids(everything), corpus.positives(everything).tolist()
-    return [
-        tuple(map(int, [query, *corpus.passage_ids([positive, *(n for n in negatives if n >= 0)])]))
-        for query, positive, negatives in zip(
-            queries, positives, corpus.negatives(everything, most).tolist(), strict=True
-        )
-    ]
 
 
 @pytest.mark.parametrize("holes", [True, False])
@@ -226,55 +168,6 @@ def test_string_ids_give_the_same_corpus(
         assert rows[0] == rows[1]
 
 
-BAD: dict[str, tuple[str, str, str]] = {
-    "three fields": ("de", "7\ta\tb\n", r"3 fields separated by tabs instead of 2.*passage id<tab>text"),
-    "no text": ("de", "7\n", "1 fields separated by tabs instead of 2"),
-    "empty text": ("de", "7\t \n", "the text is empty"),
-    "no number": ("de", "D7\tText\n", "the passage id is 'D7', which is no whole number"),
-    "a number too large": ("de", "99999999999999999999\tText\n", "which is no whole number"),
-    "id twice": ("de", "5\tText\n5\tText\n", "the id 5 occurs twice among the passages in de"),
-    "carriage return": ("de", "7\tText\rText\n", "the text holds a carriage return"),
-}
-
-
-@pytest.mark.parametrize(("language", "line", "message"), BAD.values(), ids=BAD.keys())
-def test_a_bad_line_is_named(small: Small, tmp_path: Path, language: str, line: str, message: str) -> None:
-    path = small.folder / text_files(language)["passages"]
-    before = path.read_text(encoding="utf-8") if "twice" not in message else ""
-    path.write_text(before + line, encoding="utf-8", newline="")
-    with pytest.raises(UserError, match=message) as stopped:
-        build_corpus(small.source(), tmp_path / "out" / "c")
-    if "twice" not in message:
-        assert str(stopped.value).startswith(f"{path}:{before.count(chr(10)) + 1}: ")
-    assert not list((tmp_path / "out").iterdir())
-
-
-def test_a_wrong_encoding_is_named_with_its_line(small: Small, tmp_path: Path) -> None:
-    path = small.folder / text_files("en")["passages"]
-    path.write_bytes(b"0\tgood\n1\tbad \xff\n")
-    with pytest.raises(UserError, match=rf"{path}:2: not UTF-8: byte 0xff at offset 13"):
-        build_corpus(small.source(), tmp_path / "c")
-
-
-@pytest.mark.parametrize(
-    ("triple", "message"),
-    [
-        ((1, 2, 3), r"triple 301 names the query 1, which is in no language"),
-        ((None, 99, 3), r"triple 301 names the passage 99, which is in no language"),
-        ((None, 3, 98), r"triple 301 names the passage 98, which is in no language"),
-        ((None, 3, 3), r"triple 301 has its own passage 3 among its negatives"),
-    ],
-)
-def test_triples_that_name_what_is_not_there_stop_the_build(
-    small: Small, tmp_path: Path, triple: tuple[int | None, int, int], message: str
-) -> None:
-    query = triple[0] or small.triples[0][0]
-    write_lines(small.folder / TRIPLES, [*small.triples, (query, *triple[1:])])
-    with pytest.raises(UserError, match=message):
-        build_corpus(small.source(), tmp_path / "out" / "c")
-    assert not list((tmp_path / "out").iterdir())
-
-
 def test_a_prepared_corpus_is_found_without_reading_the_files(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,18 +199,6 @@ def settle(path: Path, seconds: int = 100) -> None:
     os.utime(path, (now - seconds, now - seconds))
 
 
-def test_a_full_disk_is_said_before_anything_is_read(
-    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    size = sum(map(small.source().source_bytes, ["de", "en", "hi"]))
-    usage = namedtuple("usage", "free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(size - 1))
-    with pytest.raises(UserError, match=r"takes about 0\.0 GB in .*out, which has .*paths\.cache"):
-        build_corpus(small.source(), tmp_path / "out" / "c")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(size))
-    build_corpus(small.source(), tmp_path / "out" / "c")
-
-
 def test_files_are_asked_from_the_hub_for_the_chosen_languages_alone(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,17 +223,3 @@ def test_files_are_asked_from_the_hub_for_the_chosen_languages_alone(
         ]
     ]
     assert isinstance(pickle.loads(pickle.dumps(source)), IdSource)
-
-
-def test_a_folder_that_is_not_mmarco_is_refused(small: Small, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"has no folder data/\. Name a folder with .*data/google/"):
-        make_reader("mmarco", str(tmp_path), None)
-    (tmp_path / "data").mkdir()
-    with pytest.raises(UserError, match=r"holds no language: looked for .*english_queries\.train\.tsv"):
-        make_reader("mmarco", str(tmp_path), None).languages()
-    with pytest.raises(UserError, match=r"data\.options\.negatives must be null or a whole number"):
-        make_reader("mmarco", str(small.folder), None, negatives=-1)
-    with pytest.raises(UserError, match=r"mmarco has no data in fr: choose data\.languages from de, en, hi"):
-        prepare_corpus(small.source(), tmp_path / "cache", languages=["fr"])
-    with pytest.raises(UserError, match=r"nowhere\.tsv: missing"):
-        prepare_corpus(small.source(triples="nowhere.tsv"), tmp_path / "cache")

@@ -173,8 +173,9 @@ def test_kernels_of_a_gpu_are_called_as_documented(
     def flash_attn_varlen_func(  # noqa: PLR0917 (flash-attn 2)
         q: Tensor, k: Tensor, v: Tensor, cu_seqlens_q: Tensor, cu_seqlens_k: Tensor, max_seqlen_q: int,
         max_seqlen_k: int, dropout_p: float = 0.0, softmax_scale: float | None = None, causal: bool = False,
-        window_size: tuple[int, int] = (-1, -1),
+        window_size: tuple[int, int] = (-1, -1), deterministic: bool = True,
     ) -> Tensor:  # fmt: skip
+        assert not deterministic
         assert torch.equal(cu_seqlens_q, cu_seqlens_k)
         assert max_seqlen_q == max_seqlen_k == max(LENGTHS)
         assert not causal

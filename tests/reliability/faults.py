@@ -1,5 +1,6 @@
 """What happens to a run in the tests: a signal at a given place, and a note of every batch."""
 
+import glob
 import hashlib
 import json
 import multiprocessing
@@ -71,6 +72,7 @@ def install(
     again: float | None = None,
     hangs: float = 0.0,
     patience: float | None = None,
+    cut: str | None = None,
 ) -> None:
     """Have this process, which is to train, meet its fault.
 
@@ -83,13 +85,14 @@ def install(
         again: seconds after which the signal is sent a second time; None: once.
         hangs: seconds that the place lasts after the signal.
         patience: of `Preemption`, instead of its own.
+        cut: files to empty in place of the signal, as a pattern.
         notes: start of the names of the files that tell what was met (`.hits`), and of the batches.
     """
     callbacks: list[pl.Callback] = []
     if notes is not None:
         callbacks.append(NoteBatches(Path(f"{notes}.batches-{rank}")))
     if place is not None and (rank == 0 if to == "all" else rank == int(to)):
-        fault = Fault(place, step, number, to, Path(f"{notes}.hits"), again=again, hangs=hangs)
+        fault = Fault(place, step, number, to, Path(f"{notes}.hits"), again=again, hangs=hangs, cut=cut)
         fault.patch()
         callbacks.append(fault)
     if patience is not None:
@@ -130,7 +133,7 @@ class NoteBatches(pl.Callback):
 
 
 class Fault(pl.Callback):
-    """Sends a signal when training is at a place, and notes that it did."""
+    """Sends a signal, or empties files, when training is at a place, and notes that it did."""
 
     def __init__(
         self,
@@ -142,9 +145,10 @@ class Fault(pl.Callback):
         *,
         again: float | None = None,
         hangs: float = 0.0,
+        cut: str | None = None,
     ) -> None:
         self.place, self.step, self.number, self.to, self.hits = place, step, number, to, hits
-        self.again, self.hangs = again, hangs
+        self.again, self.hangs, self.cut = again, hangs, cut
         self._trainer: pl.Trainer | None = None
         self._met = False
 
@@ -165,7 +169,10 @@ class Fault(pl.Callback):
             time.sleep(0.05)
 
     def _send(self) -> None:
-        if self.place == "a loader process":
+        if self.cut is not None:
+            for file in glob.glob(self.cut):
+                os.truncate(file, 0)
+        elif self.place == "a loader process":
             os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
         elif self.to == "all":
             os.killpg(os.getpgid(0), self.number)

@@ -18,18 +18,25 @@ from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.sweeps.configuration_hash import configuration_hash
 from hybrid_retrieval.training.assemble import assemble
 from hybrid_retrieval.training.check_options import check_options
+from hybrid_retrieval.training.determinism import nondeterminism_explained
+from hybrid_retrieval.training.step_seed import StepSeed
 from hybrid_retrieval.training.trainer import make_trainer
+from tests.conftest import Command, Outcome
 from tests.own_data import own_data_overrides
 from tests.processes import ROOT
 from tests.reliability.test_exact_resume import rows_of
 
 # Right-to-left, without spaces, and with letters outside ASCII; neither encoding is UTF-8 by a variable.
-DATA = (
-    "debug=fast",
-    "data.languages=[ar,de,ja]",
-    "data.clean.near_duplicates=0.9",
-    "sampler.language_tau=0.5",
-)
+TEXTS = {
+    "ar": ("أين الرقم {i}؟", "الرقم {i} على الرف {shelf} في الغرفة {room} من المبنى الكبير."),
+    "de": (
+        "Wo ist die Nummer {i}?",
+        "Nummer {i} steht im Fach {shelf}, in Raum {room} des großen Gebäudes.",
+    ),
+    "ja": ("{i}番はどこですか。", "{i}番は大きな建物の{room}号室の{shelf}番の棚にあります。"),
+}
+ROWS, REPEATED = 60, 10
+OVERRIDES = ("data.clean.near_duplicates=0.8", "sampler.language_tau=0.5", "backbone.dropout=0.1")
 DIFFERENT: list[tuple[dict[str, str], str]] = [
     ({"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "Asia/Tokyo"}, "data.workers=0"),
     (
@@ -38,6 +45,21 @@ DIFFERENT: list[tuple[dict[str, str], str]] = [
         "data.workers=2",
     ),
 ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of which the last few are nearly those before them."""
+    folder = tmp_path_factory.mktemp("own")
+    for language, (question, passage) in TEXTS.items():
+        rows = []
+        for number in range(ROWS):
+            i, end = number % (ROWS - REPEATED), "!" * (number // (ROWS - REPEATED))
+            values = {"i": i, "shelf": i % 7, "room": i * i}
+            texts = {"question": question.format(**values) + end, "passage": passage.format(**values) + end}
+            rows.append(json.dumps({"id": str(number), **texts}, ensure_ascii=False))
+        (folder / f"{language}.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder
 
 
 def run_of(folder: Path, environment: dict[str, str], overrides: list[str]) -> Path:
@@ -65,15 +87,9 @@ def untimed(run: Path) -> dict[str, Any]:
     return metrics
 
 
-def test_two_processes_give_the_same_files(tmp_path: Path) -> None:
-    overrides = [
-        *DATA,
-        "trainer.accelerator=cpu",
-        "trainer.enable_progress_bar=false",
-        "backbone.dropout=0.1",
-    ]
+def test_two_processes_give_the_same_files(data: Path, tmp_path: Path) -> None:
     one, other = (
-        run_of(tmp_path / str(number), environment, [*overrides, workers])
+        run_of(tmp_path / str(number), environment, [*own_data_overrides(data), *OVERRIDES, workers])
         for number, (environment, workers) in enumerate(DIFFERENT)
     )
 
@@ -105,15 +121,16 @@ def test_deterministic_kernels_are_asked_for_and_no_longer_in_the_next_run_of_a_
 ) -> None:
     """The switches alone: that GPU kernels follow them was not run."""
     os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
-    for setting in (True, False):
-        cfg = configured(own_data, command_cache, f"trainer.deterministic={str(setting).lower()}")
+    cfg = configured(own_data, command_cache)
+    parts = assemble(cfg)
+    for value in (True, "warn", False):
+        cfg.trainer.deterministic = value
         check_options(cfg)
-        make_trainer(cfg, tmp_path, assemble(cfg), has_validation=False)
+        make_trainer(cfg, tmp_path, parts, has_validation=False)
 
-        assert torch.are_deterministic_algorithms_enabled() is setting
-        assert not torch.is_deterministic_algorithms_warn_only_enabled()
-        if setting:
-            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        assert torch.are_deterministic_algorithms_enabled() is bool(value)
+        assert torch.is_deterministic_algorithms_warn_only_enabled() is (value == "warn")
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 @pytest.mark.usefixtures("torch_as_before")
@@ -131,13 +148,43 @@ def test_every_operation_of_training_has_a_deterministic_kernel(
     assert trainer.global_step == 1
 
 
-def test_a_value_that_is_no_switch_is_refused(own_data: Path, tmp_path: Path) -> None:
-    """`warn` leaves attention's backward pass as it is."""
-    with pytest.raises(UserError, match=r"trainer\.deterministic"):
-        check_options(configured(own_data, tmp_path, "trainer.deterministic=warn"))
+@pytest.mark.usefixtures("torch_as_before")
+@pytest.mark.filterwarnings("ignore:put_ does not have a deterministic implementation")
+def test_an_operation_without_a_deterministic_kernel_is_named(
+    command: Command, own_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`put_` is one on every device."""
+
+    def put(*_: object) -> None:
+        torch.zeros(1).put_(torch.tensor([0]), torch.ones(1))
+
+    monkeypatch.setattr(StepSeed, "on_train_batch_start", put)
+    line = ["train", *own_data_overrides(own_data), "evaluate=false", "trainer.max_steps=1"]
+
+    def run(value: str) -> Outcome:
+        return command(*line, f"trainer.deterministic={value}", f"hydra.run.dir={tmp_path / value}")
+
+    refused = run("true")
+    assert refused.status == 2
+    (message,) = [row for row in refused.err.splitlines() if row.startswith("error: ")]
+    assert "no kernel of put_ that adds in one order" in message
+    assert "trainer.deterministic=warn" in message
+    assert "Traceback" not in refused.err
+    assert run("warn").status == 0
+
+
+def test_other_errors_stay_as_they_are() -> None:
+    with pytest.raises(RuntimeError, match="shapes do not fit"), nondeterminism_explained():
+        raise RuntimeError("shapes do not fit")
+
+
+@pytest.mark.parametrize("value", ["always", "null", "1", "'true'"])
+def test_a_value_that_is_no_switch_is_refused(own_data: Path, tmp_path: Path, value: str) -> None:
+    with pytest.raises(UserError, match=r"trainer\.deterministic=.* must be true, false or warn"):
+        check_options(configured(own_data, tmp_path, f"trainer.deterministic={value}"))
 
 
 def test_a_run_goes_on_with_or_without_it(own_data: Path, tmp_path: Path) -> None:
     hashes = {configuration_hash(configured(own_data, tmp_path, f"trainer.deterministic={value}"))
-              for value in ("true", "false")}  # fmt: skip
+              for value in ("true", "false", "warn")}  # fmt: skip
     assert len(hashes) == 1

@@ -39,7 +39,7 @@ def test_server(
     command: Command, own_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str
 ) -> None:
     """A key is set and the mode is online: within `init_timeout` the run goes on offline, all files there."""
-    line = ["train", *own_data_overrides(own_data)]
+    line = ["train", *own_data_overrides(own_data), "trainer.max_steps=2"]
     monkeypatch.setenv("WANDB_BASE_URL", server)
     run, started = tmp_path / "run", time.monotonic()
     online = ["logger=wandb", "logger.wandb.mode=online", "logger.wandb.init_timeout=1"]

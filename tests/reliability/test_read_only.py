@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,9 @@ from hybrid_retrieval.training.checkpoint_file import LAST_CHECKPOINT, write_che
 from tests.conftest import Command
 from tests.index.test_shards import PASSAGES, embed, plan_of
 from tests.own_data import own_data_overrides
-from tests.reliability.small_disks import SmallDisk, small_disk
+from tests.reliability.small_disks import SmallDisk
 
 READ_ONLY = os.strerror(errno.EROFS)
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    with small_disk(tmp_path / "disk", 64) as mounted:
-        yield mounted
 
 
 def test_data_folder(command: Command, own_data: Path, disk: SmallDisk, tmp_path: Path) -> None:

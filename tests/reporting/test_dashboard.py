@@ -15,6 +15,7 @@ from hybrid_retrieval.dashboard import names
 from hybrid_retrieval.dashboard.settings import DashboardSettings
 from hybrid_retrieval.evaluation.metrics import METRICS
 from hybrid_retrieval.evaluation.results import SETTINGS
+from hybrid_retrieval.training import run as training_run
 from tests.conftest import Command
 from tests.own_data import own_data_overrides
 
@@ -139,6 +140,7 @@ def test_every_name_is_one_that_a_run_logs(
 ) -> None:
     import wandb  # noqa: PLC0415
 
+    monkeypatch.setattr(training_run, "energy_of_run", lambda *_: {"energy_joules": 12.5})  # as on a GPU
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staging"))
     monkeypatch.setenv("WANDB_X_STATS_SAMPLING_INTERVAL", "0.1")
     wandb.teardown()  # it read the environment before

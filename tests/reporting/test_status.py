@@ -1,14 +1,9 @@
-"""`hybrid-retrieval status`: states, doubts, planned jobs, totals, and folders that hold nothing of use."""
+"""What `hybrid-retrieval status` shows: rows, planned jobs, totals, and records that cannot be read."""
 
-import fcntl
-import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -17,62 +12,15 @@ from rich.console import Console
 
 from hybrid_retrieval.config_folder import config_folder
 from hybrid_retrieval.reporting import run_states
-from hybrid_retrieval.reporting.slurm_jobs import slurm_states
 from hybrid_retrieval.reporting.status import read_status, status_table
-from hybrid_retrieval.sweeps.run_record import RUN_RECORD, RunRecord
-from hybrid_retrieval.training.run_lock import LOCK
-from tests.conftest import Command
-from tests.refusal import refused
-
-LIGHT = """
-import sys
-from hybrid_retrieval.cli import run
-status = run(["status", sys.argv[1]])
-heavy = {"torch", "numpy", "lightning", "transformers", "submitit", "optuna"} & set(sys.modules)
-sys.exit(f"imported: {heavy}" if heavy else status)
-"""
+from hybrid_retrieval.sweeps.run_record import RUN_RECORD
+from tests.reporting.recorded_runs import shown, states, write_run
 
 
 @pytest.fixture
 def _hydra() -> Iterator[None]:
     with initialize_config_dir(version_base="1.3", config_dir=str(config_folder())):
         yield
-
-
-def write_run(folder: Path, *, ago: float = 0.0, **fields: Any) -> Path:
-    """A run folder whose record was last written `ago` seconds ago."""
-    folder.mkdir(parents=True)
-    record = RunRecord("0" * 12, folder.name, **{"slurm_job": None, **fields})
-    record.write(folder)
-    content = json.loads((folder / RUN_RECORD).read_text(encoding="utf-8"))
-    content["updated"] -= ago
-    (folder / RUN_RECORD).write_text(json.dumps(content), encoding="utf-8")
-    return folder
-
-
-def dead_process() -> int:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
-def shown(folder: Path) -> str:
-    console = Console(width=140)
-    with console.capture() as capture:
-        console.print(status_table(read_status([folder])))
-    return capture.get()
-
-
-def states(folder: Path) -> dict[str, str]:
-    return {run.label: run.state for run in read_status([folder]).runs}
-
-
-def with_squeue(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
-    """A squeue that answers as the script does, in the place of SLURM's."""
-    folder.mkdir()
-    (folder / "squeue").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-    (folder / "squeue").chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
 
 
 def test_a_row_tells_step_speed_time_left_and_scores(tmp_path: Path) -> None:
@@ -156,57 +104,6 @@ def test_the_reason_of_a_failure_is_told_whole(tmp_path: Path) -> None:
     assert "1 run: 1 failed; 0 to do" in shown(tmp_path)
 
 
-def test_a_run_whose_process_is_gone_is_doubted_unless_its_folder_is_locked(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "s" / "a", pid=dead_process())
-    write_run(tmp_path / "s" / "b", pid=os.getpid())
-    write_run(tmp_path / "s" / "c", pid=os.getpid(), ago=1e6)  # since then a number of another process
-
-    assert states(tmp_path) == {"a": "lost?", "b": "running", "c": "lost?"}
-    assert "is gone" in shown(tmp_path)
-    with (folder / LOCK).open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert states(tmp_path) == {"a": "running", "b": "running", "c": "lost?"}
-
-
-@pytest.mark.parametrize(("ago", "speed", "state"), [
-    (60, 1.0, "running"), (7200, 1.0, "lost?"), (7200, 0.005, "running"), (7200, None, "lost?"),
-])  # fmt: skip
-def test_a_run_on_another_machine_is_doubted_when_silent_for_long(
-    tmp_path: Path, ago: float, speed: float | None, state: str
-) -> None:
-    write_run(tmp_path / "a", host="elsewhere", ago=ago, steps_per_second=speed)
-
-    assert states(tmp_path) == {"a": state}
-
-
-def test_slurm_says_which_jobs_run_wait_or_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_squeue(monkeypatch, tmp_path / "bin", "printf '7|RUNNING\\n8|PENDING\\n9|COMPLETED\\n11|RUNNING\\n'")
-    for job in ("7", "8", "9", "10"):
-        write_run(tmp_path / "sweep" / f"run{job}", slurm_job=job, host="node1")
-    write_run(tmp_path / "sweep" / "done", slurm_job="8", state="finished")
-
-    assert states(tmp_path / "sweep") == {
-        "run7": "running", "run8": "waiting", "run9": "lost?", "run10": "lost?", "done": "finished",
-    }  # fmt: skip
-    assert slurm_states({"7"}) == {"7": "RUNNING"}
-
-
-def test_without_an_answer_of_slurm_silence_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_squeue(monkeypatch, tmp_path / "bin", "echo 'Unable to contact slurm controller' >&2; exit 1")
-    write_run(tmp_path / "s" / "a", slurm_job="7", host="node1")
-    write_run(tmp_path / "s" / "b", slurm_job="8", host="node1", ago=7200)
-
-    assert states(tmp_path / "s") == {"a": "running", "b": "lost?"}
-
-
-def test_a_job_that_slurm_has_forgotten_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_squeue(
-        monkeypatch, tmp_path / "bin", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
-    )
-
-    assert slurm_states({"7"}) == {}
-
-
 @pytest.mark.usefixtures("_hydra")
 def test_planned_jobs_that_have_not_started_wait(tmp_path: Path) -> None:
     sweeper = "hydra_plugins.hybrid_retrieval_plugins.sweeper.JobSweeper"
@@ -257,80 +154,6 @@ def test_a_torn_or_foreign_record_is_skipped_with_a_line(tmp_path: Path, content
 
     assert states(tmp_path) == {"good": "finished"}
     assert "".join(f"skipped: {tmp_path / 'bad' / RUN_RECORD}".split()) in "".join(shown(tmp_path).split())
-
-
-def test_folders_without_runs_are_refused(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-
-    refused(command, "status", says=["outputs/sweeps", "outputs/multirun", "no runs"])
-    refused(command, "status", "empty", says=["empty", "no runs"])
-    refused(command, "status", "nowhere", says=["nowhere", "no such folder"])
-    refused(command, "status", "empty", "--watch=0", says=["watch=0"])
-    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
-
-
-def test_the_default_folders_are_those_of_sweeps_and_multiruns(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    write_run(tmp_path / "outputs" / "sweeps" / "s" / "x=1,y=[2]", state="finished")
-    write_run(tmp_path / "outputs" / "multirun" / "m" / "run2", state="finished")
-    write_run(tmp_path / "outputs" / "train" / "t", state="finished")
-
-    outcome = command("status")
-
-    assert outcome.status == 0, outcome.err
-    assert "x=1,y=[2]" in outcome.out
-    assert "All: 2 runs" in outcome.out
-
-
-def test_watching_ends_when_the_last_run_does(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = write_run(tmp_path / "s" / "a", pid=os.getpid(), max_steps=5)
-    looks = []
-
-    def sleep(seconds: float) -> None:
-        looks.append(seconds)
-        record = RunRecord.read(folder)
-        assert record is not None
-        record.step = len(looks)
-        record.state = "finished" if len(looks) == 5 else "running"
-        record.write(folder)
-
-    monkeypatch.setattr("hybrid_retrieval.commands.status.time.sleep", sleep)
-    outcome = command("status", str(tmp_path), "--watch")
-
-    assert outcome.status == 0, outcome.err
-    assert looks == [3] * 5
-    assert "5/5" in outcome.out
-    assert "1 run: 1 finished" in outcome.out
-
-
-def test_watching_is_left_with_an_interrupt(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_run(tmp_path / "a", pid=os.getpid())
-
-    def interrupt(seconds: float) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("hybrid_retrieval.commands.status.time.sleep", interrupt)
-
-    assert command("status", str(tmp_path), "--watch=9").status == 0
-
-
-def test_status_starts_without_the_heavy_libraries(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", state="finished")
-
-    run = subprocess.run(
-        [sys.executable, "-c", LIGHT, str(tmp_path)], capture_output=True, text=True, check=False
-    )
-
-    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_a_hundred_runs_are_read_quickly(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_run_with_all_its_files_and_outputs_holds_no_secret(
     run = tmp_path / "runs" / "one"
     trained = command(
         "train", *own_data_overrides(own_data), "logger=wandb", "+note=${oc.env:WANDB_API_KEY}",
-        "hydra.verbose=true", f"hydra.run.dir={run}",
+        "hydra.verbose=true", "trainer.max_steps=1", f"hydra.run.dir={run}",
     )  # fmt: skip
     assert trained.status == 0, trained
     assert list(run.glob("wandb/offline-run-*/*.wandb"))

@@ -13,7 +13,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from hybrid_retrieval.errors import UserError
-from hybrid_retrieval.training.loggers import WandbRun, logged_configuration, loggers_of, run_id
+from hybrid_retrieval.training import run as training_run
+from hybrid_retrieval.training.loggers import logged_configuration, loggers_of
+from hybrid_retrieval.training.wandb_logger import WandbRun, run_id
 from tests.conftest import Command
 from tests.own_data import own_data_overrides
 
@@ -55,8 +57,9 @@ def secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_sweep_is_read_back_from_the_files_of_wandb(
-    command: Command, own_data: Path, tmp_path: Path, secrets: None
+    command: Command, own_data: Path, tmp_path: Path, secrets: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(training_run, "energy_of_run", lambda *_: {"energy_joules": 12.5})  # as on a GPU
     sweep = tmp_path / "my_sweep"
     outcome = command(
         "train", "-m", *own_data_overrides(own_data), "logger=wandb", "logger.wandb.tags=[mine]",
@@ -99,6 +102,10 @@ def test_a_sweep_is_read_back_from_the_files_of_wandb(
     for name, value in metrics["language_bias"].items():
         if value is not None:
             assert final[f"test/language_bias/{name}"] == pytest.approx(value)
+    assert metrics["run"]["energy_joules"] == 12.5
+    for name in ("train_seconds", "energy_joules"):
+        assert final[f"run/{name}"] == pytest.approx(metrics["run"][name])
+    assert "run/" not in (folder / "train_metrics.csv").read_text(encoding="utf-8").splitlines()[0]
     for name in ("test/language_pairs_map", "test/confusion_map"):
         assert final[name]["_type"] == "image-file"
         assert (run / "files" / final[name]["path"]).read_bytes().startswith(b"\x89PNG")

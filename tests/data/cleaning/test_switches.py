@@ -12,7 +12,7 @@ from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.data.readers.base import Row
 from hybrid_retrieval.data.readers.mmarco import TRIPLES, text_files
 from tests.data.cleaning.cleaned_corpora import PASSAGES, Leaks, cleaned, report, switches
-from tests.data.test_mmarco import Small, found_triples, write_lines, write_small
+from tests.data.small_mmarco import Small, found_triples, write_lines, write_small
 
 
 def test_rows_of_one_passage_are_no_near_duplicates_of_each_other(tmp_path: Path) -> None:

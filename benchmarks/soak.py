@@ -12,6 +12,7 @@ DIR/soak.png follow. The exit status is 0 only if all is flat (`verdict`).
 import argparse
 import csv
 import json
+import math
 import os
 import re
 import shutil
@@ -30,6 +31,8 @@ from hybrid_retrieval.cli import run
 
 GROWTH, UNCLEAR = 5.0, 30.0
 """MB an hour: what counts as growth, and the half interval beyond which nothing can be said."""
+FEWEST = 6
+"""Rounds from which something can be said."""
 
 COMMON = (
     *("backbone=tiny", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"),
@@ -131,8 +134,8 @@ def slope(
 ) -> tuple[float, float, float]:
     """Growth per hour, and its 95% interval.
 
-    The line is fitted with a level of its own for each kind of round, as a sample falls on a kind by chance.
-    The interval is a percentile bootstrap over rounds, because samples of one round are not independent.
+    The line is fitted with a level of its own for each kind of round. The interval is a percentile bootstrap
+    over rounds, because samples of one round are not independent.
 
     Args:
         samples: in the order of time.
@@ -164,9 +167,12 @@ def slope(
 def verdict(samples: Sequence[Sample]) -> dict[str, object]:
     """What the last two thirds of the time say.
 
-    Memory is `flat` unless the whole interval of its slope is above `GROWTH`; `unclear` where the interval
-    is wider than `UNCLEAR` to either side. Files, threads, children and temporary files are counted at the
-    end of rounds, by kind of round, and are flat if the last of a kind has no more of them than the first.
+    Memory is taken at the end of rounds. It is `flat` unless the whole interval of its slope is above
+    `GROWTH`; `unclear` where there are fewer rounds than `FEWEST`, or the interval is wider than `UNCLEAR` to
+    either side. The ends of sweeps are left out, as after some, by chance, 50 MB go back to the system until
+    the next round; what sweeps keep shows at the ends after them. Files, threads, children and temporary
+    files are counted at the end of rounds, by kind of round, and are flat if the last of a kind has no more
+    of them than the first.
     """
     late = [sample for sample in samples if sample.seconds >= samples[-1].seconds / 3]
     found: dict[str, object] = {
@@ -175,9 +181,12 @@ def verdict(samples: Sequence[Sample]) -> dict[str, object]:
         "samples": len(samples),
     }
     states = []
+    kept = [sample for sample in late if sample.ended and sample.kind != "sweep"]
     for name in ("rss", "anonymous"):
         values = [getattr(sample, name) for sample in late]
-        of, low, high = slope(late, values)
+        of, low, high = 0.0, -math.inf, math.inf
+        if len(kept) >= FEWEST:
+            of, low, high = slope(kept, [getattr(sample, name) for sample in kept])
         state = "grows" if low > GROWTH else "unclear" if (high - low) / 2 > UNCLEAR else "flat"
         states.append(state)
         found[name] = {"state": state, "median_mb": float(np.median(values)), "largest_mb": max(values),
@@ -215,7 +224,7 @@ def draw(samples: Sequence[Sample], found: dict[str, object], path: Path) -> Non
     counts.plot(at, [s.files for s in ends], ".-", color="C2", lw=1, label="open files at the end of a round")
     counts.plot(at, [s.threads for s in ends], ".-", color="C3", lw=1, label="threads")
     counts.set(xlabel="minutes", ylim=(0, None))
-    counts.legend(loc="lower right", fontsize=8, frameon=False)
+    counts.legend(loc="center right", fontsize=8, frameon=False)
     figure.savefig(path, dpi=110)
 
 

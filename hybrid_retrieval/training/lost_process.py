@@ -75,8 +75,8 @@ def _of_loader(error: Exception, trainer: pl.Trainer) -> UserError | RunFailedEr
         return type(error)(text.rpartition(f"{raised[1]}: ")[2].removesuffix("\\n"))
     if silent := _SILENT.match(text):
         return RunFailedError(
-            f"the processes that load data gave no batch for {float(silent[1]) / 60:.0f} minutes: look at the "
-            f"file system of the data, or set data.workers=0. {_GO_ON}"
+            f"the processes that load data gave no batch for {float(silent[1]) / 60:.0f} minutes: look at "
+            f"the file system of the data, or set data.workers=0. {_GO_ON}"
         )
     found = [match for each in (error.__cause__, error) if (match := _WORKER.search(str(each)))]
     if not found:

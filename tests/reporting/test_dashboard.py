@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,11 @@ from hybrid_retrieval.evaluation.results import SETTINGS
 from hybrid_retrieval.training import run as training_run
 from tests.conftest import Command
 from tests.own_data import own_data_overrides
+from tests.wandb_program import inspected
 
 pytest.importorskip("wandb_workspaces")
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style")
 
-WANDB = Path(sys.executable).with_name("wandb")
 Content = dict[str, Any]
 
 
@@ -68,22 +66,12 @@ class Logged:
     """What an offline run logged, read back by wandb itself."""
 
     def __init__(self, folder: Path) -> None:
-        (file,) = folder.glob("*.wandb")
-        lines = subprocess.run(
-            [WANDB, "leet", "inspect", file, "--json"], capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-        records = [json.loads(line) for line in lines]
+        records = [json.loads(line) for line in inspected(folder).splitlines()]
         self.files = folder / "files"
         self.run = next(record["run"] for record in records if record["type"] == "run")
         self.history = {k for r in records if r["type"] == "history" for k in r["history"]["item"]}
         self.system = {f"system/{k}" for r in records if r["type"] == "stats" for k in r["stats"]["item"]}
-        done = subprocess.run(
-            [WANDB, "leet", "inspect", file, "--summary", "--json"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        self.summary = json.loads(done.stdout)["summary"]
+        self.summary = json.loads(inspected(folder, "--summary"))["summary"]
 
     def has_setting(self, name: str) -> bool:
         """Of W&B's form of a name: `a.value.b`."""

@@ -2,8 +2,6 @@
 
 import json
 import logging
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,19 +16,15 @@ from hybrid_retrieval.training.loggers import logged_configuration, loggers_of
 from hybrid_retrieval.training.wandb_logger import WandbRun, run_id
 from tests.conftest import Command
 from tests.own_data import own_data_overrides
+from tests.wandb_program import inspected
 
-WANDB = Path(sys.executable).with_name("wandb")
 SECRETS = {"WANDB_API_KEY": "0123456789abcdef" * 2 + "01234567", "HF_TOKEN": "hf_abcdefghijklmnopqrstuvwxyz"}
 EVALUATED = ("map", "recall@1", "recall@10", "ndcg@10", "mrr@10")
 
 
 def inspect(run: Path) -> list[dict[str, Any]]:
     """The records of one run of W&B."""
-    (file,) = run.glob("*.wandb")
-    done = subprocess.run(
-        [WANDB, "leet", "inspect", file, "--json"], capture_output=True, text=True, check=True
-    )
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in inspected(run).splitlines()]
 
 
 def of_type(records: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -38,10 +32,7 @@ def of_type(records: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 def summary_of(run: Path) -> dict[str, Any]:
-    (file,) = run.glob("*.wandb")
-    command: list[str | Path] = [WANDB, "leet", "inspect", file, "--summary", "--json"]
-    content = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    found: dict[str, Any] = content["summary"]
+    found: dict[str, Any] = json.loads(inspected(run, "--summary"))["summary"]
     return found
 
 

@@ -202,7 +202,7 @@ def test_a_key_that_is_refused_or_is_none(
     without_key(command("dashboard"), tmp_path)
 
     monkeypatch.setenv("WANDB_API_KEY", "short-secret")
-    refused(command, "dashboard", says="WANDB_API_KEY invalid")
+    refused(command, "dashboard", says="wandb login")
     assert "short-secret" not in command("dashboard").err
 
 

@@ -59,7 +59,11 @@ class Cluster:
         with (
             os.fdopen(handle, "wb") as log,
             subprocess.Popen(
-                self.arguments(folder, *overrides), env=self.environment, stdout=log, stderr=subprocess.STDOUT
+                # Where the tests themselves run in the background of a script, Ctrl-C is ignored.
+                ["env", "--default-signal=INT", *self.arguments(folder, *overrides)],
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             ) as process,
         ):
             sweep = Sweep(process, Path(name))

@@ -202,19 +202,6 @@ def test_multirun_then_compare(command: Command, own_data: Path, tmp_path: Path)
     assert not re.search(r"""(src|href)=["']?https?:""", page)
 
 
-def test_trimmed_embeddings_train_to_the_same_weights(
-    command: Command, own_data: Path, tmp_path: Path
-) -> None:
-    for name, value in (("whole", "false"), ("trimmed", "true")):
-        trained(command, own_data, tmp_path / name, f"optim.trim_embeddings={value}", "loss.grad_cache=true")
-
-    one, other = weights_of(tmp_path / "whole"), weights_of(tmp_path / "trimmed")
-    assert one.keys() == other.keys()
-    for name, value in one.items():
-        torch.testing.assert_close(other[name], value, atol=1e-5, rtol=0)
-    assert metrics_of(tmp_path / "trimmed")["counts"] == metrics_of(tmp_path / "whole")["counts"]
-
-
 @pytest.mark.parametrize(
     "overrides",
     [

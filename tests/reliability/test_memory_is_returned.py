@@ -37,6 +37,7 @@ def test_measuring_activations_does_not_keep_the_weights() -> None:
     assert [reference for reference in weights if reference() is not None] == []
 
 
+@pytest.mark.slow
 def test_a_further_run_leaves_nothing_behind(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,6 +121,7 @@ def wait_for(what: Any, process: "subprocess.Popen[str]") -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_where_it_was(
     command: Command, command_cache: Path, own_data: Path, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ BROKEN = (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO)
 GOES_ON = "run the same line again, which goes on where this one stopped"
 _NUMBERS = (*NO_SPACE, *NOT_WRITABLE, *BROKEN)
 
-_RUST = re.compile(r"\(os error (\d+)\)")
+_RUST = re.compile(r"(?:\(os error |\bOs \{ code: )(\d+)")  # the second: safetensors 0.5
 _NO_SPACE_SAYINGS = (
     re.compile(r"^\d+ requested and \d+ written$"),  # NumPy
     re.compile(r"inline_container\.cc|PytorchStreamWriter|iostream error"),  # torch.save

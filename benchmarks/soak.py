@@ -29,8 +29,12 @@ import numpy as np
 
 from hybrid_retrieval.cli import run
 
-GROWTH, UNCLEAR = 5.0, 30.0
-"""MB an hour: what counts as growth, and the half interval beyond which nothing can be said."""
+GROWTH = 0.1
+"""MB for each training run: what counts as growth. Libraries keep a little of each run for the process."""
+UNCLEAR = 30.0
+"""MB an hour: the half interval beyond which nothing can be said."""
+RUNS = {"fit": 1, "evaluation": 0, "GradCache": 1, "sweep": 4}
+"""Training runs of a round."""
 FEWEST = 6
 """Rounds from which something can be said."""
 
@@ -168,11 +172,11 @@ def verdict(samples: Sequence[Sample]) -> dict[str, object]:
     """What the last two thirds of the time say.
 
     Memory is taken at the end of rounds. It is `flat` unless the whole interval of its slope is above
-    `GROWTH`; `unclear` where there are fewer rounds than `FEWEST`, or the interval is wider than `UNCLEAR` to
-    either side. The ends of sweeps are left out, as after some, by chance, 50 MB go back to the system until
-    the next round; what sweeps keep shows at the ends after them. Files, threads, children and temporary
-    files are counted at the end of rounds, by kind of round, and are flat if the last of a kind has no more
-    of them than the first.
+    `GROWTH` for each run trained meanwhile; `unclear` where there are fewer rounds than `FEWEST`, or the
+    interval is wider than `UNCLEAR` to either side. The ends of sweeps are left out, as after some, by
+    chance, 50 MB go back to the system until the next round; what sweeps keep shows at the ends after them.
+    Files, threads, children and temporary files are counted at the end of rounds, by kind of round, and are
+    flat if the last of a kind has no more of them than the first.
     """
     late = [sample for sample in samples if sample.seconds >= samples[-1].seconds / 3]
     found: dict[str, object] = {
@@ -181,13 +185,18 @@ def verdict(samples: Sequence[Sample]) -> dict[str, object]:
         "samples": len(samples),
     }
     states = []
+    hours = (late[-1].seconds - late[0].seconds) / 3600
+    trained = sum(RUNS[sample.kind] for sample in late if sample.ended)
+    found["training_runs_per_hour"] = round(trained / hours, 1)
     kept = [sample for sample in late if sample.ended and sample.kind != "sweep"]
     for name in ("rss", "anonymous"):
         values = [getattr(sample, name) for sample in late]
         of, low, high = 0.0, -math.inf, math.inf
         if len(kept) >= FEWEST:
             of, low, high = slope(kept, [getattr(sample, name) for sample in kept])
-        state = "grows" if low > GROWTH else "unclear" if (high - low) / 2 > UNCLEAR else "flat"
+        state = (
+            "grows" if low > GROWTH * trained / hours else "unclear" if (high - low) / 2 > UNCLEAR else "flat"
+        )
         states.append(state)
         found[name] = {"state": state, "median_mb": float(np.median(values)), "largest_mb": max(values),
                        "mb_per_hour": round(of, 1), "interval": [round(low, 1), round(high, 1)]}  # fmt: skip

@@ -132,6 +132,31 @@ def reserve(file: IO[bytes], size: int) -> None:
             raise
 
 
+class WarnOnce:
+    """Lets what goes on without a file go on: a `StorageError` of the body is a warning, until one succeeds.
+
+    Args:
+        log: gets the warning.
+        what: goes on, the beginning of the warning.
+    """
+
+    def __init__(self, log: logging.Logger, what: str) -> None:
+        self._log, self._what = log, what
+        self._warned = False
+
+    @contextmanager
+    def tolerated(self) -> Iterator[None]:
+        """Run the body."""
+        try:
+            yield
+        except StorageError as error:
+            if not self._warned:
+                self._log.warning("%s: %s", self._what, error)
+            self._warned = True
+        else:
+            self._warned = False
+
+
 def tell_once_of_log_files() -> None:
     """Have log files that cannot be written say so once, in one line, not with a traceback a record."""
     for handler in logging.getLogger().handlers:

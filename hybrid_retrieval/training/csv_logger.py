@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from hybrid_retrieval.atomic_file import atomic_file
-from hybrid_retrieval.errors import StorageError
+from hybrid_retrieval.storage_errors import WarnOnce
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class TrainMetricsCSV(Logger):
         super().__init__()
         self.file = file
         self._rows: dict[int, dict[str, Any]] = {}
-        self._warned = False
+        self._storage = WarnOnce(logger, "training goes on, and the log is kept in memory")
         if resume and file.is_file():
             with file.open(newline="", encoding="utf-8") as opened:
                 for row in csv.DictReader(opened):
@@ -84,11 +84,5 @@ class TrainMetricsCSV(Logger):
             self._try_to_save()
 
     def _try_to_save(self) -> None:
-        try:
+        with self._storage.tolerated():
             self.save()
-        except StorageError as error:
-            if not self._warned:
-                logger.warning("training goes on, and the log is kept in memory: %s", error)
-            self._warned = True
-        else:
-            self._warned = False

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from hybrid_retrieval.errors import StorageError
+from hybrid_retrieval.storage_errors import WarnOnce
 from hybrid_retrieval.sweeps.run_record import RunRecord
 from hybrid_retrieval.training.check_options import MONITORED
 
@@ -33,7 +33,7 @@ class RunProgress(pl.Callback):
         self.pairs = pairs
         self.watched = watched or "val/loss"
         self._record: RunRecord | None = None
-        self._warned = False
+        self._storage = WarnOnce(logger, "training goes on")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write where the run starts."""
@@ -99,11 +99,5 @@ class RunProgress(pl.Callback):
     def _write(self, trainer: pl.Trainer) -> None:
         assert self._record is not None
         self._record.step = trainer.global_step
-        try:
+        with self._storage.tolerated():
             self._record.write(self.folder)
-        except StorageError as error:
-            if not self._warned:
-                logger.warning("training goes on: %s", error)
-            self._warned = True
-        else:
-            self._warned = False

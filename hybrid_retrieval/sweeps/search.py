@@ -7,6 +7,7 @@ from typing import Any
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid_retrieval.security.log_records import protect_handlers
 from hybrid_retrieval.sweeps.estimate import estimate_jobs
 from hybrid_retrieval.sweeps.job import Job
 from hybrid_retrieval.sweeps.run_record import RunRecord
@@ -52,6 +53,7 @@ def search(
             stopped from outside (1), or this process was asked to terminate.
         KeyboardInterrupt: interrupted; the table was printed.
     """
+    protect_handlers()
     import_optuna()
     plain: Any = OmegaConf.to_container(OmegaConf.create(dict(given)), resolve=True)
     found = Search.parse(context, config, params, arguments, plain)

@@ -63,17 +63,15 @@ class JobSweeper(BasicSweeper):
                 f"hydra.sweeper.search needs hydra.sweeper._target_={__name__}.SearchSweeper, as in "
                 "conf/sweep/search.yaml."
             )
+        sweep(*self._given(), arguments, leave_one_out=self.leave_one_out)
+
+    def _given(self) -> tuple[HydraContext, TaskFunction, DictConfig, dict[str, str]]:
+        """What `setup` was given, and the overrides of the sweep file."""
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.task_function is not None
-        sweep(
-            self.hydra_context,
-            self.task_function,
-            self.config,
-            {name: str(value) for name, value in self.params.items()},
-            arguments,
-            leave_one_out=self.leave_one_out,
-        )
+        params = {name: str(value) for name, value in self.params.items()}
+        return self.hydra_context, self.task_function, self.config, params
 
 
 class SearchSweeper(JobSweeper):
@@ -88,14 +86,4 @@ class SearchSweeper(JobSweeper):
         """
         from hybrid_retrieval.sweeps.search import search  # noqa: PLC0415 (every Hydra start imports this file)
 
-        assert self.config is not None
-        assert self.hydra_context is not None
-        assert self.task_function is not None
-        search(
-            self.hydra_context,
-            self.task_function,
-            self.config,
-            {name: str(value) for name, value in self.params.items()},
-            arguments,
-            given=self.search or {},
-        )
+        search(*self._given(), arguments, given=self.search or {})

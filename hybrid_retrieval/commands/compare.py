@@ -1,6 +1,5 @@
 """`hybrid-retrieval compare`: tables, a page and a picture from many runs, on one benchmark or several."""
 
-import os
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -8,6 +7,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.reporting.comparison import compare_runs
 from hybrid_retrieval.reporting.console import console_table
@@ -81,9 +81,5 @@ def _output_folder(out: str | None, folders: list[Path]) -> Path:
 
 
 def _write(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(file) as new:
+        new.write_text(text, encoding="utf-8")

@@ -1,12 +1,13 @@
 """A dashboard as JSON: what W&B would get."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.reports.v2 import interface as wr
+
+from hybrid_retrieval.atomic_file import atomic_file
 
 SCHEMA = 1
 
@@ -24,12 +25,8 @@ def specification(workspace: ws.Workspace, report: wr.Report) -> dict[str, Any]:
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write the specification at once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as new:
+        new.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _plain(view: ws.Workspace | wr.Report) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import os
-import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.errors import UserError
 
 SHARD_ROWS = 65_536
@@ -65,12 +64,8 @@ class ShardPlan:
         file = folder / PLAN_FILE
         if not file.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex[:12]}")
-            try:
-                temporary.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
-                os.replace(temporary, file)
-            finally:
-                temporary.unlink(missing_ok=True)
+            with atomic_file(file) as new:
+                new.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
         found = ShardPlan.read(folder)
         if found != self:
             raise UserError(

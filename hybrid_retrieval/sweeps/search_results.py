@@ -1,7 +1,6 @@
 """What came of a search: `search.json` and its tables."""
 
 import json
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.sweeps.configuration_hash import has_influence
 from hybrid_retrieval.sweeps.estimate import Estimate
 from hybrid_retrieval.sweeps.job_table import console_for
@@ -49,9 +49,8 @@ def write_search(search: Search, study: SearchStudy) -> Path:
         "trials": [_described(search, trial) for trial in study.trials()],
     }
     file = search.folder / RESULTS
-    temporary = file.with_name(f".{RESULTS}-{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, file)
+    with atomic_file(file) as new:
+        new.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return file
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.sweeps.search_objectives import Objective
 from hybrid_retrieval.sweeps.search_settings import SearchSettings
@@ -253,6 +253,5 @@ def _drop_torn_line(file: Path) -> None:
     if not file.is_file() or (content := file.read_bytes()).endswith(b"\n") or not content:
         return
     logger.warning("%s: the last line is cut off, and left out", file)
-    temporary = file.with_name(f".{file.name}-{os.getpid()}")
-    temporary.write_bytes(content[: content.rfind(b"\n") + 1])
-    os.replace(temporary, file)
+    with atomic_file(file) as new:
+        new.write_bytes(content[: content.rfind(b"\n") + 1])

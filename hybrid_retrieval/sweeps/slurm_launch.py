@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, setup_globals
 from omegaconf import open_dict
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.sweeps.configuration_hash import configuration_hash
 from hybrid_retrieval.sweeps.slurm_queue import SlurmQueue, in_order
@@ -87,9 +86,8 @@ class SubmittedJobs:
     def add(self, jobs: dict[str, tuple[str, int]]) -> None:
         """Note jobs, by the hash of their configurations, at once."""
         self._jobs |= {hash_: {"job": job, "tasks": tasks} for hash_, (job, tasks) in jobs.items()}
-        temporary = self.file.with_name(f".{self.file.name}-{uuid.uuid4().hex[:8]}")
-        temporary.write_text(json.dumps(self._jobs, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, self.file)
+        with atomic_file(self.file) as new:
+            new.write_text(json.dumps(self._jobs, indent=1) + "\n", encoding="utf-8")
 
 
 def _submission(launcher: Any, number: int, overrides: list[str]) -> Submission:

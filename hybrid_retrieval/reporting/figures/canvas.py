@@ -1,9 +1,10 @@
 """Size, type and files of the figures for papers."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hybrid_retrieval.atomic_file import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,13 +44,8 @@ def save(figure: "Figure", file: Path, *, dots: int = DOTS) -> Path:
     from matplotlib import rc_context  # noqa: PLC0415
 
     nothing = {"Software": None} if file.suffix == ".png" else {"CreationDate": None, "Producer": None}
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with rc_context(_STYLE):
-            figure.savefig(temporary, format=file.suffix[1:], dpi=dots, metadata=nothing)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(file) as new, rc_context(_STYLE):
+        figure.savefig(new, format=file.suffix[1:], dpi=dots, metadata=nothing)
     return file
 
 

@@ -10,7 +10,8 @@ Three kernels do the work:
 - `varlen_attn` of `torch.nn.attention.varlen` on a GPU, for float16 and bfloat16 without drop-out;
 - `flash_attn_varlen_func` of flash-attn, where installed, on a GPU, with drop-out;
 - `scaled_dot_product_attention` anywhere else. Neighbours of equal length make one batch, so that nothing is
-  padded and nothing masked. It is called once a length: cheap on a CPU, slow on a GPU.
+  padded and nothing masked. It is called once a length: cheap on a CPU, slow on a GPU. On a CPU without AMX
+  it computes in float32: the gradient of its bfloat16 form takes ten times as long there.
 
 The two GPU kernels are written from their documentation; the project's tests, which have no GPU, check only
 which one is chosen and with what it is called.
@@ -147,6 +148,13 @@ def _attend_by_length(
     """One call for each run of texts of equal length; all (tokens, heads, head size)."""
     if query.device.type != "cpu":
         _warn_of_small_calls(query.device.type)
+    elif query.dtype == torch.bfloat16 and not torch.cpu._is_amx_tile_supported():
+        with torch.autocast("cpu", enabled=False):  # which would make bfloat16 of them again
+            q, k, v = query.float(), key.float(), value.float()
+            whole: Tensor = _attend_by_length(
+                q, k, v, boundaries, dropout=dropout, scaling=scaling, reach=reach
+            )
+        return whole.to(query.dtype)
     runs = [(length, len(list(same))) for length, same in groupby(boundaries.diff().tolist())]
     sizes = [length * count for length, count in runs]
     attended = []

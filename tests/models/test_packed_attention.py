@@ -190,3 +190,44 @@ def test_kernels_of_a_gpu_are_called_as_documented(
         found = packed(*states(), sliding_window=window, dropout=dropout)
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     assert calls == [("varlen_attn", 0.0), ("flash_attn", 0.1)]
+
+
+@pytest.mark.parametrize("amx", [False, True])
+def test_bfloat16_without_amx_is_computed_in_float32(monkeypatch: pytest.MonkeyPatch, amx: bool) -> None:
+    """Under autocast, too, which makes bfloat16 of what it attends to; the output keeps its type."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    seen: set[tuple[torch.dtype, bool]] = set()
+    attend = nn.functional.scaled_dot_product_attention
+
+    def watched(query: Tensor, key: Tensor, value: Tensor, **options: Any) -> Tensor:
+        seen.update((x.dtype, torch.is_autocast_enabled("cpu")) for x in (query, key, value))
+        return attend(query, key, value, **options)
+
+    monkeypatch.setattr(nn.functional, "scaled_dot_product_attention", watched)
+    weight = torch.randn(sum(LENGTHS), HEADS, SIZE, generator=torch.Generator().manual_seed(9))
+    rounded = [x.bfloat16() for x in states()]
+    found, gradients = {}, {}
+    for dtype in (torch.bfloat16, torch.float32):
+        leaves = [x.to(dtype, copy=True).requires_grad_() for x in rounded]
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+            found[dtype] = packed(leaves[0], leaves[1], leaves[2], sliding_window=3)
+            if dtype == torch.bfloat16:
+                assert seen == {(torch.bfloat16, True) if amx else (torch.float32, False)}
+        assert found[dtype].dtype == dtype
+        (found[dtype].float() * weight).sum().backward()  # type: ignore[no-untyped-call]
+        gradients[dtype] = [leaf.grad for leaf in leaves if leaf.grad is not None]
+        assert [gradient.dtype for gradient in gradients[dtype]] == [dtype] * 3
+
+    if not amx:  # then the only rounding is that of the output, and that of the gradients
+        assert torch.equal(found[torch.bfloat16], found[torch.float32].bfloat16())
+    torch.testing.assert_close(found[torch.bfloat16].float(), found[torch.float32], rtol=0.02, atol=0.02)
+    for half, whole in zip(gradients[torch.bfloat16], gradients[torch.float32], strict=True):
+        assert float((half.float() - whole).norm() / whole.norm()) < 0.02
+
+
+def test_autocast_is_on_again_after_attention_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        query, key, value = (x.bfloat16() for x in states())
+        packed(query, key, value)
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hybrid_retrieval.bfloat16 import multiplies_bf16
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.training.precision import (
     best_precision,
@@ -13,8 +14,17 @@ from hybrid_retrieval.training.precision import (
 )
 
 
-def machine(monkeypatch: pytest.MonkeyPatch, *, amx: bool, cuda: bool = False, bf16: bool = False) -> None:
+def machine(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    amx: bool = False,
+    avx512_bf16: bool = False,
+    cuda: bool = False,
+    bf16: bool = False,
+) -> None:
+    """A CPU with these instructions, and perhaps a GPU that multiplies bf16."""
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(
         torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16 or including_emulation
@@ -22,27 +32,37 @@ def machine(monkeypatch: pytest.MonkeyPatch, *, amx: bool, cuda: bool = False, b
 
 
 @pytest.mark.parametrize("accelerator", ["auto", "cpu"])
-def test_cpu_without_amx_gets_float32(monkeypatch: pytest.MonkeyPatch, accelerator: str) -> None:
-    machine(monkeypatch, amx=False)
+def test_cpu_without_bf16_gets_float32(monkeypatch: pytest.MonkeyPatch, accelerator: str) -> None:
+    machine(monkeypatch)
+    assert not multiplies_bf16()
     assert best_precision(accelerator) == "32-true"
 
 
 @pytest.mark.parametrize("accelerator", ["auto", "cpu"])
-def test_cpu_with_amx_gets_bf16(monkeypatch: pytest.MonkeyPatch, accelerator: str) -> None:
-    machine(monkeypatch, amx=True)
+@pytest.mark.parametrize(("amx", "avx512_bf16"), [(True, False), (False, True), (True, True)])
+def test_cpu_that_multiplies_bf16_gets_it(
+    monkeypatch: pytest.MonkeyPatch, accelerator: str, amx: bool, avx512_bf16: bool
+) -> None:
+    machine(monkeypatch, amx=amx, avx512_bf16=avx512_bf16)
+    assert multiplies_bf16()
     assert best_precision(accelerator) == "bf16-mixed"
+    assert training_precision("auto", accelerator, "auto") == "bf16-mixed"
+    assert training_precision("32-true", accelerator, "auto") == "32-true"
 
 
 @pytest.mark.parametrize("accelerator", ["auto", "gpu", "cuda"])
 @pytest.mark.parametrize(("bf16", "expected"), [(True, "bf16-mixed"), (False, "16-mixed")])
 def test_gpu(monkeypatch: pytest.MonkeyPatch, accelerator: str, bf16: bool, expected: str) -> None:
-    machine(monkeypatch, amx=False, cuda=True, bf16=bf16)
+    machine(monkeypatch, cuda=True, bf16=bf16)
     assert best_precision(accelerator) == expected
 
 
-def test_cpu_asked_for_on_a_gpu_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    machine(monkeypatch, amx=False, cuda=True, bf16=True)
+def test_the_device_asked_for_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, cuda=True, bf16=True)
     assert best_precision("cpu") == "32-true"
+    machine(monkeypatch, avx512_bf16=True, cuda=True)
+    assert best_precision("cpu") == "bf16-mixed"
+    assert best_precision("auto") == "16-mixed"
 
 
 @pytest.mark.parametrize(
@@ -52,7 +72,7 @@ def test_cpu_asked_for_on_a_gpu_machine(monkeypatch: pytest.MonkeyPatch) -> None
 def test_precisions_that_train_on_a_cpu(
     monkeypatch: pytest.MonkeyPatch, asked: str | int, expected: str
 ) -> None:
-    machine(monkeypatch, amx=False)
+    machine(monkeypatch)
     assert training_precision(asked, "auto", "auto") == expected
 
 
@@ -74,7 +94,7 @@ def test_precisions_that_train_on_a_cpu(
 def test_precisions_that_would_fail_late_are_refused(
     monkeypatch: pytest.MonkeyPatch, asked: str | int, strategy: str, says: str
 ) -> None:
-    machine(monkeypatch, amx=False)
+    machine(monkeypatch)
     with pytest.raises(UserError, match=says):
         training_precision(asked, "cpu", strategy)
 
@@ -96,7 +116,7 @@ def test_16_bit_weights_lose_the_steps_of_fine_tuning() -> None:
 
 def test_old_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """They multiply float16 but not bf16; FSDP2 has no scaler for float16."""
-    machine(monkeypatch, amx=False, cuda=True)
+    machine(monkeypatch, cuda=True)
     assert training_precision("auto", "gpu", "ddp") == "16-mixed"
     assert training_precision("16-mixed", "gpu", "ddp") == "16-mixed"
     assert training_precision("auto", "gpu", "fsdp2") == "32-true"
@@ -120,11 +140,16 @@ def test_fused_adamw_where_gradients_can_be_clipped(
     assert fused_optimizer(asked, precision, clip) is expected
 
 
-@pytest.mark.parametrize(("amx", "warns"), [(True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("instructions", "warns"), [({"amx": True}, False), ({"avx512_bf16": True}, False), ({}, True)]
+)
 def test_emulated_bf16_is_warned_of(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, amx: bool, warns: bool
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    instructions: dict[str, bool],
+    warns: bool,
 ) -> None:
-    machine(monkeypatch, amx=amx)
+    machine(monkeypatch, **instructions)
     warn_of_emulation("32-true", "cpu")
     assert not caplog.records
     warn_of_emulation("bf16-mixed", "cpu")
@@ -139,6 +164,6 @@ def test_emulated_bf16_is_warned_of(
 def test_device_of_an_accelerator(
     monkeypatch: pytest.MonkeyPatch, accelerator: str, cuda: bool, expected: str
 ) -> None:
-    machine(monkeypatch, amx=False, cuda=cuda)
+    machine(monkeypatch, cuda=cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert training_device(accelerator) == expected

@@ -71,6 +71,7 @@ def test_command_line_that_cannot_be_understood(
         (["loss.temperature=0"], "loss.temperature"),
         (["loss.temperature=cold"], "loss.temperature"),
         (["evaluate=maybe"], "true or false"),
+        (["evaluate_precision=half"], ["evaluate_precision=half", "float32, bfloat16"]),
         (["trainer.monitor=val/accuracy"], ["val/accuracy", "val/loss"]),
         (["trainer.patience=2"], "trainer.monitor"),
         (["trainer.monitor=val/loss", "data.validation_limit=0"], "needs validation"),
@@ -211,6 +212,7 @@ def test_damaged_model_folder(
         (["model=tiny", "benchmark.path=/nowhere"], ["benchmark.path=/nowhere", "does not exist"]),
         (["model=tiny", "device=abacus"], ["device=abacus"]),
         (["model=tiny", "token_budget=0"], ["token_budget=0"]),
+        (["model=tiny", "precision=half"], ["precision=half", "float32, bfloat16"]),
     ],
 )
 def test_mistake_in_an_evaluation(

@@ -12,6 +12,7 @@ from hybrid_retrieval.evaluation.embedding_cache import (
     encoder_fingerprint,
 )
 from hybrid_retrieval.evaluation.encode import device_of, encode_texts
+from hybrid_retrieval.evaluation.precision import arithmetic
 
 if TYPE_CHECKING:
     from hybrid_retrieval.models.encoder import TextEncoder
@@ -63,6 +64,7 @@ class EncoderEmbedder:
         cache: folder of an `EmbeddingCache`; None keeps nothing.
         cache_gb: bound on all files of the cache, in 10^9 bytes.
         dtype: "float32", or "float16": embeddings are rounded to it, and take half the disk in the cache.
+        precision: "float32" or "bfloat16", in which the encoder computes; "auto" is bfloat16 on a GPU only.
         distributed: whether all processes of torch's process group make the same calls; each encodes a share.
 
     Raises:
@@ -78,6 +80,7 @@ class EncoderEmbedder:
         cache: Path | None = None,
         cache_gb: float = 20.0,
         dtype: str = "float32",
+        precision: str = "auto",
         distributed: bool = False,
     ) -> None:
         self.encoder = encoder
@@ -85,6 +88,7 @@ class EncoderEmbedder:
         self.token_budget = token_budget
         self.dtype = check_dtype(dtype)
         self.cache = EmbeddingCache(cache, dtype=dtype, limit_gb=cache_gb) if cache else None
+        self.precision = precision
         self.distributed = distributed
 
     def embed(
@@ -96,6 +100,7 @@ class EncoderEmbedder:
             texts,
             kind,
             token_budget=self.token_budget,
+            precision=self.precision,
             progress=title,
             cache=self.cache,
             distributed=self.distributed,
@@ -104,5 +109,8 @@ class EncoderEmbedder:
 
     def alone(self) -> tuple[Embedder, str]:
         """The same model for this process alone, which keeps nothing, and its fingerprint."""
-        plain = EncoderEmbedder(self.encoder, name=self.name, token_budget=self.token_budget)
-        return plain, encoder_fingerprint(self.encoder, device=device_of(self.encoder))
+        plain = EncoderEmbedder(
+            self.encoder, name=self.name, token_budget=self.token_budget, precision=self.precision
+        )
+        dtype = arithmetic(self.precision, device_of(self.encoder))
+        return plain, encoder_fingerprint(self.encoder, dtype=dtype)

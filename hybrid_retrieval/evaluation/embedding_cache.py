@@ -174,7 +174,12 @@ def read_or_compute(
 
 
 def encoder_key(
-    encoder: "TextEncoder", sequences: Sequence[Sequence[int]], *, device: torch.device, token_budget: int
+    encoder: "TextEncoder",
+    sequences: Sequence[Sequence[int]],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    token_budget: int,
 ) -> str:
     """The key of an encoder's embeddings of token sequences.
 
@@ -186,13 +191,14 @@ def encoder_key(
         encoder: its tensors are read once, about a gigabyte a second.
         sequences: token ids, in the order of the embeddings.
         device: where it runs.
+        dtype: of matrix products.
         token_budget: of `encode_texts`.
     """
     settings = {
-        **_settings(encoder, device),
+        **_settings(encoder, dtype),
         "device": device.type,
         "token_budget": token_budget,
-        "attention": _attention(encoder, device),
+        "attention": _attention(encoder, device, dtype),
         "versions": [torch.__version__, metadata.version("transformers")],
     }
     lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
@@ -200,16 +206,16 @@ def encoder_key(
     return cache_key(settings, [*_weights(encoder), lengths.tobytes(), ids.tobytes()])
 
 
-def encoder_fingerprint(encoder: "TextEncoder", *, device: torch.device) -> str:
+def encoder_fingerprint(encoder: "TextEncoder", *, dtype: torch.dtype) -> str:
     """Names an encoder by all that decides its embeddings of texts, but for rounding that machines differ in.
 
     Args:
         encoder: its tensors are read once, about a gigabyte a second.
-        device: where it runs, which decides the precision.
+        dtype: of matrix products.
     """
     tokenizer = encoder.tokenizer
     settings = {
-        **_settings(encoder, device),
+        **_settings(encoder, dtype),
         "prefixes": tokenizer.prefixes,
         "max_length": tokenizer.max_length,
     }
@@ -218,7 +224,7 @@ def encoder_fingerprint(encoder: "TextEncoder", *, device: torch.device) -> str:
     )
 
 
-def _settings(encoder: "TextEncoder", device: torch.device) -> dict[str, object]:
+def _settings(encoder: "TextEncoder", dtype: torch.dtype) -> dict[str, object]:
     config = encoder.transformer.config.to_dict()  # type: ignore[operator, union-attr]
     for irrelevant in ("_name_or_path", "transformers_version"):
         config.pop(irrelevant, None)
@@ -227,18 +233,17 @@ def _settings(encoder: "TextEncoder", device: torch.device) -> dict[str, object]
         "config": config,
         "pooling": encoder.pooling,
         "activations": [module.activation for module in encoder.dense if isinstance(module, Dense)],
-        "precision": "bfloat16" if device.type == "cuda" else "float32",
+        "precision": str(dtype).removeprefix("torch."),
     }
 
 
-def _attention(encoder: "TextEncoder", device: torch.device) -> str:
+def _attention(encoder: "TextEncoder", device: torch.device, dtype: torch.dtype) -> str:
     """How texts share a batch: "padded", or packed for one of the attention kernels."""
     from hybrid_retrieval.models.packed_attention import attention_kernel  # noqa: PLC0415 (seconds)
 
     if not encoder.packed:
         return "padded"
     config: Any = encoder.transformer.config
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     return attention_kernel(device, dtype, config.hidden_size // config.num_attention_heads, dropout=0.0)
 
 

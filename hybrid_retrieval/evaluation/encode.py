@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from hybrid_retrieval.batch_progress import shown
 from hybrid_retrieval.evaluation.distributed import gather_rows, rank, world_size
 from hybrid_retrieval.evaluation.embedding_cache import EmbeddingCache, encoder_key, read_or_compute
+from hybrid_retrieval.evaluation.precision import arithmetic
 from hybrid_retrieval.models.evaluation_mode import evaluation_mode
 from hybrid_retrieval.models.token_batch import TokenBatch
 
@@ -24,11 +25,12 @@ def encode_texts(
     kind: "TextKind",
     *,
     token_budget: int = 2048,
+    precision: str = "auto",
     progress: str | None = None,
     cache: EmbeddingCache | None = None,
     distributed: bool = False,
 ) -> np.ndarray:
-    """Encode texts with dropout off, on the device the encoder is on, in bf16 only where that is a GPU.
+    """Encode texts with dropout off, on the device the encoder is on.
 
     Texts that become the same tokens, equal ones among them, get bit-identical embeddings, so that their
     scores are ties. The embeddings depend neither on the order of the texts nor on the number of processes:
@@ -39,6 +41,7 @@ def encode_texts(
         texts: in any order and with any repeats.
         kind: "query" or "passage", which decides the prefix and the greatest length.
         token_budget: bound on the tokens of a batch; padding counts where the encoder must pad.
+        precision: of the matrix products, see `arithmetic`.
         progress: what to call these texts in a progress bar (a line of log every 30 s where standard error is
             no terminal); None shows nothing.
         cache: where to look for these embeddings first, and to keep them.
@@ -56,13 +59,14 @@ def encode_texts(
     sequences = sorted(set(tokens_of.values()), key=lambda sequence: (-len(sequence), sequence))
     row_of = {sequence: row for row, sequence in enumerate(sequences)}
     device = device_of(encoder)
+    dtype = arithmetic(precision, device)
     lengths = [len(sequence) for sequence in sequences]
     batches = encoder.batches(lengths, token_budget)
 
     def embed(batch: slice) -> Tensor:
         with (
             torch.inference_mode(),
-            torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"),
+            torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16),
         ):
             embedded: Tensor = encoder(TokenBatch.of(sequences[batch]).to(device))
             return embedded.float()
@@ -81,7 +85,7 @@ def encode_texts(
 
     embeddings = read_or_compute(
         cache,
-        lambda: encoder_key(encoder, sequences, device=device, token_budget=token_budget),
+        lambda: encoder_key(encoder, sequences, device=device, dtype=dtype, token_budget=token_budget),
         compute,
         (len(sequences), encoder.dimension),
         device=device,

@@ -12,6 +12,7 @@ from hybrid_retrieval.evaluation.embedder import Embedder, EncoderEmbedder
 from hybrid_retrieval.evaluation.embedding_cache import folder_fingerprint
 from hybrid_retrieval.evaluation.embedding_files import EmbeddingFiles
 from hybrid_retrieval.evaluation.library_embedder import SentenceTransformerEmbedder
+from hybrid_retrieval.evaluation.precision import check_precision
 from hybrid_retrieval.models.sentence_transformer import beyond_text_encoder, load_sentence_transformer
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,8 @@ def embedder_of(cfg: DictConfig, device: torch.device, *, distributed: bool = Fa
     """The embedder that a configuration asks for (`conf/evaluate.yaml` or `conf/mine.yaml`).
 
     Args:
-        cfg: with `model`, `embeddings`, `token_budget`, `keep_embeddings`, `cache_gb`, `dtype` and `paths`.
+        cfg: with `model`, `embeddings`, `token_budget`, `keep_embeddings`, `cache_gb`, `dtype`,
+            `precision` and `paths`.
         device: as for `load_embedder`.
         distributed: as for `load_embedder`.
 
@@ -37,6 +39,7 @@ def embedder_of(cfg: DictConfig, device: torch.device, *, distributed: bool = Fa
         cache=cache_folder(cfg.paths.cache) / "embeddings" if cfg.keep_embeddings else None,
         cache_gb=cfg.cache_gb,
         dtype=cfg.dtype,
+        precision=check_precision(cfg.precision, "precision"),
         distributed=distributed,
     )
 
@@ -51,6 +54,7 @@ def load_embedder(
     cache: Path | None = None,
     cache_gb: float = 20.0,
     dtype: str = "float32",
+    precision: str = "auto",
     distributed: bool = False,
 ) -> Embedder:
     """The embedder that a command line asks for: a model, or files of embeddings.
@@ -61,7 +65,7 @@ def load_embedder(
         queries: file of the queries' embeddings (see `EmbeddingFiles`), in place of a model.
         candidates: file of the candidates' embeddings.
         device: where the model runs.
-        token_budget, cache, cache_gb, dtype, distributed: as for `EncoderEmbedder`.
+        token_budget, cache, cache_gb, dtype, precision, distributed: as for `EncoderEmbedder`.
 
     Raises:
         UserError: both a model and files, or neither; no such model or file, or a damaged one.
@@ -87,6 +91,8 @@ def load_embedder(
         if folder is None:
             raise
         log.info("%s; using sentence-transformers", error)
+        if precision != "auto":
+            log.warning("precision=%s has no effect: sentence-transformers encodes as it does", precision)
         library_model = load_sentence_transformer(folder, device, reason=str(error))
         return SentenceTransformerEmbedder(
             library_model,
@@ -104,5 +110,6 @@ def load_embedder(
         cache=cache,
         cache_gb=cache_gb,
         dtype=dtype,
+        precision=precision,
         distributed=distributed,
     )

@@ -6,6 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.metrics import METRICS
+from hybrid_retrieval.evaluation.precision import check_precision
 from hybrid_retrieval.sampling.strategies import Strategy, make_strategy
 from hybrid_retrieval.training.capacity import check_capacity
 from hybrid_retrieval.training.determinism import check_deterministic
@@ -102,6 +103,7 @@ def check_options(cfg: DictConfig, *, this_machine: bool = True) -> None:
         raise UserError(
             f"trainer.strategy={cfg.trainer.strategy} is not supported: use trainer.strategy=ddp or fsdp2."
         )
+    check_precision(cfg.evaluate_precision, "evaluate_precision")
     check_deterministic(cfg)
     check_token_reuse(cfg)
     check_teacher(cfg)

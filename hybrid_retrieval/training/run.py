@@ -120,7 +120,11 @@ def _train(
     model_folder, metrics = run_folder / "model", None
     if trainer.is_global_zero:
         save_model(parts, run_folder, run)
-    embeddings = _embed_on_all_ranks(trainer, parts, benchmark) if benchmark is not None else None
+    embeddings = (
+        _embed_on_all_ranks(trainer, parts, benchmark, cfg.evaluate_precision)
+        if benchmark is not None
+        else None
+    )
     if trainer.is_global_zero:
         found = None
         if benchmark is not None and embeddings is not None:
@@ -199,12 +203,15 @@ def _val_benchmark(cfg: DictConfig) -> Benchmark | None:
 
 
 def _embed_on_all_ranks(
-    trainer: pl.Trainer, parts: Parts, benchmark: Benchmark
+    trainer: pl.Trainer, parts: Parts, benchmark: Benchmark, precision: str
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The benchmark's embeddings, of which every rank encodes a share."""
     parts.model.to(trainer.strategy.root_device)
     embedder = EncoderEmbedder(
-        parts.model.encoder.eval(), name="model", distributed=dist.is_available() and dist.is_initialized()
+        parts.model.encoder.eval(),
+        name="model",
+        precision=precision,
+        distributed=dist.is_available() and dist.is_initialized(),
     )
     return embed(embedder, benchmark, progress=trainer.is_global_zero)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 
 from hybrid_retrieval.errors import UserError
@@ -86,6 +87,22 @@ def test_languages_files_and_prepared_corpora(
     )
 
 
+def test_weights_are_averaged(command: Command, tmp_path: Path) -> None:
+    """With equal shares unless they are given."""
+    moved = TextEncoder.load("tiny")
+    with torch.no_grad():
+        for weight in moved.parameters():
+            weight.add_(1)
+    moved.save(tmp_path / "moved")
+
+    for name, shares, expected in (("equal", [], 0.5), ("given", ["average.shares=[0.25]"], 0.25)):
+        average = [f"average.models=[{tmp_path / 'moved'}]", *shares]
+        assert command("export", "model=tiny", f"output={tmp_path / name}", *average).status == 0
+        found = TextEncoder.load(str(tmp_path / name))
+        for mean, weight in zip(found.parameters(), TextEncoder.load("tiny").parameters(), strict=True):
+            torch.testing.assert_close(mean - weight, torch.full_like(weight, expected), atol=1e-5, rtol=0)
+
+
 def test_a_trained_model_keeps_what_trained_it(command: Command, tmp_path: Path) -> None:
     model = tmp_path / "model"
     command("export", "model=tiny", f"output={model}")
@@ -111,6 +128,10 @@ def test_a_trained_model_keeps_what_trained_it(command: Command, tmp_path: Path)
         (["model=tiny", "output=out", "data=jsonl", "keep_languages=[xx]"], "no data set has texts in xx"),
         (["model=tiny", "output=folder"], "not a model folder"),
         (["model=nonsense", "output=out"], "nonsense"),
+        (["model=tiny", "output=out", "average.models=tiny"], "average.models=tiny must be a list"),
+        (["model=tiny", "output=out", "average.shares=[0.5]"], "average.shares=[0.5]"),
+        (["model=tiny", "output=out", "average.models=[tiny]", "average.shares=[2]"], "average.shares=[2]"),
+        (["model=tiny", "output=out", "average.models=[nonsense]"], "nonsense"),
     ],
 )
 def test_mistakes(

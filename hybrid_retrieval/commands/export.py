@@ -31,6 +31,7 @@ def run(cfg: DictConfig) -> None:
 
     from hybrid_retrieval.data.open import prepare_data  # noqa: PLC0415
     from hybrid_retrieval.data.used_tokens import used_tokens  # noqa: PLC0415
+    from hybrid_retrieval.models.average import average_weights  # noqa: PLC0415
     from hybrid_retrieval.models.encoder import TextEncoder  # noqa: PLC0415
     from hybrid_retrieval.models.export import check_model_target  # noqa: PLC0415
     from hybrid_retrieval.models.vocabulary import trim_vocabulary  # noqa: PLC0415
@@ -41,6 +42,10 @@ def run(cfg: DictConfig) -> None:
         raise UserError(f"output={cfg.output} is the folder of the model itself: choose another.")
     check_model_target(output)
     encoder = TextEncoder.load(str(cfg.model))
+    if cfg.average.models:
+        others = [TextEncoder.load(str(name)) for name in cfg.average.models]
+        equal = [1 / (len(others) + 1)] * len(others)
+        average_weights(encoder, others, equal if cfg.average.shares is None else list(cfg.average.shares))
     before, languages = _bytes(encoder), cfg.keep_languages
     named = cfg.trim_vocabulary if isinstance(cfg.trim_vocabulary, ListConfig) else [cfg.trim_vocabulary]
     paths = [Path(str(path)).expanduser().absolute() for path in named if path]
@@ -72,6 +77,12 @@ def _check(cfg: DictConfig) -> None:
         )
     if cfg.dtype is not None and cfg.dtype not in DTYPES:
         raise UserError(f"dtype={cfg.dtype} is unknown: choose from {', '.join(DTYPES)}, or null.")
+    models, shares = cfg.average.models, cfg.average.shares
+    if not isinstance(models, ListConfig):
+        raise UserError(f"average.models={models} must be a list, for example [e5_small_q4].")
+    numbers = isinstance(shares, ListConfig) and all(map(_is_number, shares))
+    if shares is not None and not (models and numbers):
+        raise UserError(f"average.shares={shares} must be a list of numbers, one for each of average.models.")
     if cfg.keep_languages is not None and not (cfg.get("data") or cfg.trim_vocabulary):
         raise UserError(
             "keep_languages says which texts the vocabulary is trimmed to: name them with data=... or "
@@ -79,6 +90,10 @@ def _check(cfg: DictConfig) -> None:
         )
     if cfg.keep_languages is not None and not isinstance(cfg.keep_languages, ListConfig):
         raise UserError(f"keep_languages={cfg.keep_languages} must be a list, for example [de,en].")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _bytes(encoder: "nn.Module") -> int:

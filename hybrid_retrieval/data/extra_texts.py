@@ -19,6 +19,7 @@ _PARALLEL: tuple[tuple[str, TextKind], ...] = (
     ("parallel_queries", "query"),
     ("parallel_passages", "passage"),
 )
+_TEACHER = ("teacher_queries", "teacher_passages")
 _VIEWS = ("salient_passages", "passage_remainders")
 
 
@@ -41,7 +42,8 @@ class ExtraTexts:
     - `parallel_queries`, `parallel_passages`: each query (positive) in another training language that has it,
       drawn uniformly as a pure function of (seed, step, row of the global batch), or itself.
     - `salient_passages`, `passage_remainders`: the two parts of each positive (`SalientViews`).
-    - `teacher_queries`, `teacher_passages`: the batch's own texts in the tokens of another model.
+    - `teacher_queries`, `teacher_passages`: the batch's own texts for the teacher, in `teacher_language`
+      where a text is there in it, and in the teacher's own tokens.
 
     Args:
         needs: fields of `ExtraInputs` in use; those that are no texts are passed over.
@@ -50,8 +52,9 @@ class ExtraTexts:
         tokens: of the backbone's tokenizer.
         seed: of the run.
         views: needed for the parts of positives.
-        teacher: of the teacher's tokenizer, where it is another one; None: the teacher takes the batch's own
+        teacher: of the teacher's tokenizer, where it is another one; None: the teacher takes the backbone's
             tokens.
+        teacher_language: that the teacher reads all texts in; None: each in its own.
         hard_negatives: k, hard negatives of each triple.
     """
 
@@ -65,6 +68,7 @@ class ExtraTexts:
         seed: int,
         views: SalientViews | None = None,
         teacher: TokenizedTexts | None = None,
+        teacher_language: str | None = None,
         hard_negatives: int = 0,
     ) -> None:
         self.needs = frozenset(needs)
@@ -74,6 +78,7 @@ class ExtraTexts:
         self.seed = seed
         self.views = views
         self.teacher = teacher
+        self.teacher_language = teacher_language
         self.hard_negatives = hard_negatives
 
     def __call__(self, batch: GlobalBatch) -> Extra:
@@ -111,8 +116,9 @@ class ExtraTexts:
             positives = self._texts(batch, corpus, "passage", batch.passage_languages)
             parts = self.views.split(positives, batch.step, rows, batch.passage_languages)
             extra.sequences |= {n: part for n, part in zip(_VIEWS, parts, strict=True) if n in self.needs}
-        if self.teacher is not None:
-            extra.sequences |= self._teacher_texts(batch, corpus, self.teacher)
+        own_texts = self.teacher is None and self.teacher_language is None  # which the batch has already
+        if not own_texts and not self.needs.isdisjoint(_TEACHER):
+            extra.sequences |= self._teacher_texts(batch, corpus, self.teacher or self.tokens)
         return extra
 
     def _texts(
@@ -127,7 +133,7 @@ class ExtraTexts:
         return there
 
     def _teacher_texts(
-        self, batch: GlobalBatch, corpus: ParallelCorpus, teacher: TokenizedTexts
+        self, batch: GlobalBatch, corpus: ParallelCorpus, tokens: TokenSource
     ) -> dict[str, Sequence[TokenArray]]:
         """As the collator has them: positives, hard negatives, an empty passage where one is missing."""
         query_codes = [self.languages[i] for i in batch.query_languages]
@@ -139,13 +145,21 @@ class ExtraTexts:
                 corpus.negatives(batch.triples, self.hard_negatives).reshape(-1),
             ]
         )
-        empty = np.array(teacher.tokenizer([""], "passage")[0])
-        queries = teacher(corpus, "query", query_codes, corpus.queries(batch.triples))
-        passages = teacher(corpus, "passage", codes, ids)
+        query_ids = corpus.queries(batch.triples)
         return {
-            "teacher_queries": [sequence for sequence in queries if sequence is not None],
-            "teacher_passages": [empty if sequence is None else sequence for sequence in passages],
+            "teacher_queries": self._as_read(tokens, corpus, "query", query_codes, query_ids),
+            "teacher_passages": self._as_read(tokens, corpus, "passage", codes, ids),
         }
+
+    def _as_read(
+        self, tokens: TokenSource, corpus: ParallelCorpus, kind: TextKind, codes: list[str], ids: IntArray
+    ) -> list[TokenArray]:
+        """Texts in the teacher's language, in their own where it lacks them."""
+        found = tokens(corpus, kind, codes, ids)
+        if self.teacher_language in corpus.languages:
+            read = tokens(corpus, kind, [self.teacher_language] * len(codes), ids)
+            found = [own if other is None else other for own, other in zip(found, read, strict=True)]
+        return [np.array(tokens.tokenizer([""], kind)[0]) if text is None else text for text in found]
 
 
 def other_languages(

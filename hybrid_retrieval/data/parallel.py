@@ -231,10 +231,14 @@ class ParallelCorpus:
         Raises:
             ValueError: the language lacks the query.
         """
-        text = self._text("queries", language, query)
+        text = self.query_text_or_none(language, query)
         if text is None:
             raise ValueError(f"{self.name} has no text in {language!r} for query {query}")
         return text
+
+    def query_text_or_none(self, language: str, query: int) -> str | None:
+        """Text of a query, or None where the language lacks it."""
+        return self._text("queries", language, query)
 
     def passage_text(self, language: str, passage: int) -> str | None:
         """Text of a passage, or None where the language lacks it, as can happen to a hard negative."""

@@ -50,6 +50,8 @@ class TokensNotKeptError(UserError):
 class TokenSource(Protocol):
     """Gives the token sequences of texts of a corpus by their ids; picklable."""
 
+    tokenizer: TextTokenizer
+
     def __call__(
         self, corpus: ParallelCorpus, kind: TextKind, languages: Sequence[str], ids: IntArray
     ) -> list[TokenArray | None]:
@@ -81,7 +83,7 @@ class TokenizedTexts:
         self, corpus: ParallelCorpus, kind: TextKind, languages: Sequence[str], ids: IntArray
     ) -> list[TokenArray | None]:
         """Tokenise texts; see `TokenSource`."""
-        text_of = corpus.query_text if kind == "query" else corpus.passage_text
+        text_of = corpus.query_text_or_none if kind == "query" else corpus.passage_text
         texts = [
             text_of(language, row) if row >= 0 else None
             for language, row in zip(languages, ids.tolist(), strict=True)

@@ -48,6 +48,11 @@ class Teacher:
             raise UserError(f"loss.teacher={model}: {error}") from error
         return cls(encoder, encoder.tokenizer)
 
+    @property
+    def dimension(self) -> int:
+        """Of its embeddings."""
+        return self._encoder.dimension
+
     def tensors(self) -> tuple[Tensor, ...]:
         """Its weights and buffers, for those who count memory."""
         return (*self._encoder.parameters(), *self._encoder.buffers())

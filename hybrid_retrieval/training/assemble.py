@@ -23,7 +23,7 @@ from hybrid_retrieval.optim.trimmed_embedding import TrimmedHandle
 from hybrid_retrieval.sampling.plan import BatchPlan
 from hybrid_retrieval.training.capacity import adapted, dual_encoder_class, fused_adamw, ready_layers
 from hybrid_retrieval.training.check_options import sampling_options
-from hybrid_retrieval.training.loss_inputs import extra_texts, teacher_of
+from hybrid_retrieval.training.loss_inputs import check_teacher_language, extra_texts, teacher_of
 from hybrid_retrieval.training.token_reuse import token_store, trimmed_embeddings
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
     objective: dict[str, Any] = OmegaConf.to_container(cfg.loss)  # type: ignore[assignment]
     grad_cache = objective.pop("grad_cache", False)
     objective.pop("teacher")
+    teacher_language = objective.pop("teacher_language", None)
     loss = Objective.from_config(objective)
 
     folders = prepare_data(cfg.data, cfg.paths.cache, benchmarks=cfg.paths.benchmarks)
@@ -69,6 +70,7 @@ def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
         **taus,
     )
     loss.check_languages(len(plan.languages))
+    check_teacher_language(teacher_language, loss, plan.languages)
     encoder = load_backbone(spec)
     if (largest := max(loss.info_nce.dimensions, default=0)) > encoder.dimension:
         raise UserError(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -38,6 +39,27 @@ def check_teacher(cfg: DictConfig) -> None:
         raise UserError(f"loss.teacher={name}: {error}") from error
 
 
+def check_teacher_language(language: Any, loss: Objective, languages: Sequence[str]) -> None:
+    """Check `loss.teacher_language`.
+
+    Args:
+        language: as configured; None for each text in its own.
+        loss: the objective.
+        languages: the plan's languages.
+
+    Raises:
+        UserError: it is no training language.
+    """
+    if language is None:
+        return
+    if language not in languages:
+        raise UserError(
+            f"loss.teacher_language={language} must be a training language ({', '.join(languages)}), or null."
+        )
+    if set(TEACHER).isdisjoint(loss.needs):
+        logger.warning("loss.teacher_language=%s has no effect: no term in use has a teacher", language)
+
+
 def teacher_of(cfg: DictConfig, loss: Objective, encoder: TextEncoder) -> Teacher | None:
     """The teacher that `loss.teacher` names, where a term in use has one.
 
@@ -52,9 +74,18 @@ def teacher_of(cfg: DictConfig, loss: Objective, encoder: TextEncoder) -> Teache
     name = cfg.loss.teacher
     if set(TEACHER).isdisjoint(loss.needs):
         if name is not None:
-            logger.warning("loss.teacher=%s has no effect: loss.terms.distillation is 0", name)
+            logger.warning("loss.teacher=%s has no effect: no term in use has a teacher", name)
         return None
-    return Teacher.copy_of(encoder) if name in (None, INITIAL) else Teacher.load(name)
+    if name in (None, INITIAL):
+        return Teacher.copy_of(encoder)
+    teacher = Teacher.load(name)
+    if loss.weights.get("teacher_alignment") and teacher.dimension != encoder.dimension:
+        raise UserError(
+            f"loss.terms.teacher_alignment needs embeddings of equal size: loss.teacher={name} has "
+            f"{teacher.dimension} dimensions, {encoder.name or 'the backbone'} {encoder.dimension}. Use "
+            "loss.terms.distillation, which compares scores."
+        )
+    return teacher
 
 
 def extra_texts(
@@ -95,5 +126,6 @@ def extra_texts(
         seed=cfg.seed,
         views=views,
         teacher=None if own_tokenizer is None else TokenizedTexts(own_tokenizer),
+        teacher_language=cfg.loss.teacher_language,
         hard_negatives=cfg.data.hard_negatives,
     )

@@ -1,4 +1,4 @@
-"""Further texts of a batch: translations of the pairs, whatever the ranks, workers and restarts."""
+"""Further texts of a batch: translations of the pairs and the teacher's, whatever the ranks and restarts."""
 
 import pickle
 from collections import Counter
@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid_retrieval.data.collate import Collator
+from hybrid_retrieval.data.collate import Collator, EncodedTexts
 from hybrid_retrieval.data.extra_texts import Extra, ExtraTexts, other_languages
 from hybrid_retrieval.data.parallel import ParallelCorpus
-from hybrid_retrieval.data.token_store import TokenizedTexts
-from hybrid_retrieval.losses.terms.registry import EXTRAS
+from hybrid_retrieval.data.token_store import TokenizedTexts, TokenSource, prepare_tokens
+from hybrid_retrieval.losses.terms.registry import EXTRAS, TEACHER
+from hybrid_retrieval.models.text_tokenizer import TextKind, TextTokenizer
 from hybrid_retrieval.sampling.counter_random import uniforms
 from hybrid_retrieval.sampling.global_batch import GlobalBatch
 from hybrid_retrieval.sampling.strategies import BatchKind
@@ -178,3 +179,156 @@ def test_only_what_is_needed_is_looked_up(prepared: Path, extra: ExtraTexts) -> 
 
     assert lists(one(batch)) == {"passage_remainders": lists(extra(batch))["passage_remainders"]}
     assert parts.collator(prepared)(batch).extra == {}
+
+
+@pytest.fixture(scope="module")
+def read_in_english(tmp_path_factory: pytest.TempPathFactory) -> ParallelCorpus:
+    """English lacks r2 and passage 2; German lacks passage 4. r0 has two hard negatives, r1 has one."""
+    negatives = {0: ("p2", "p4"), 1: ("p0",)}
+    rows = {
+        language: [row(language, i, negatives=negatives.get(i, ())) for i in numbers]
+        for language, numbers in {"de": (0, 1, 2), "en": (0, 1, 4), "th": (0,)}.items()
+    }
+    return opened(rows, tmp_path_factory.mktemp("read") / "corpus")["train"]
+
+
+def pairs_of(corpus: ParallelCorpus, pairs: list[tuple[str, int, int]]) -> GlobalBatch:
+    """Pairs by row, language of the query and language of the passage."""
+    at = {corpus.row_ids(np.array([t]))[0]: t for t in range(len(corpus))}
+    queries, passages = (np.array([pair[i] for pair in pairs]) for i in (1, 2))
+    triples = np.array([at[pair[0]] for pair in pairs])
+    return GlobalBatch(0, 0, BatchKind.CROSS_LINGUAL, triples, queries, passages)
+
+
+def another(tokenizer: TextTokenizer) -> TextTokenizer:
+    """Other prefixes and lengths, and so other tokens."""
+    prefixes: dict[TextKind, str] = {"query": "Frage: ", "passage": "Text: "}
+    return TextTokenizer(tokenizer.hf_tokenizer, prefixes, {"query": 30, "passage": 25})
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["tokenised at every look-up", "tokenised once"])
+@pytest.mark.parametrize("other_tokenizer", [False, True])
+def test_the_teacher_reads_its_language_where_texts_are_there_in_it(
+    read_in_english: ParallelCorpus, collate: Collator, tmp_path: Path, kept: bool, other_tokenizer: bool
+) -> None:
+    """What is not there in English is read in its own language, and what is nowhere is empty."""
+    corpus, k, tokenizer = read_in_english, 2, collate.tokenizer
+    batch = pairs_of(corpus, [("r0", 0, 2), ("r1", 0, 0), ("r2", 0, 0), ("r0", 1, 0)])
+    tokens: TokenSource = TokenizedTexts(tokenizer)
+    if kept:
+        tokens = prepare_tokens([corpus], parts.LANGUAGES, tokenizer, tmp_path, progress=False)
+    own = TokenizedTexts(another(tokenizer)) if other_tokenizer else None
+    extra = ExtraTexts(
+        TEACHER,
+        [corpus],
+        parts.LANGUAGES,
+        tokens=tokens,
+        seed=1,
+        teacher=own,
+        teacher_language="en",
+        hard_negatives=k,
+    )
+    made = Collator(
+        [corpus],
+        parts.LANGUAGES,
+        tokenizer,
+        hard_negatives=k,
+        token_budget=64,
+        extra=pickle.loads(pickle.dumps(extra)),
+        tokens=tokens,
+    )(batch)
+
+    # Rows r0, r1, r2, r0; then two hard negatives of each: passages 2 and 4, 0, none, 2 and 4.
+    queries = ["en question 0", "en question 1", "de question 2", "en question 0"]
+    passages = ["en passage 0", "en passage 1", "de passage 2", "en passage 0"]
+    hard = [["", "en passage 4"], ["en passage 0", ""], ["", ""], ["de passage 2", "en passage 4"]]
+    read_by = another(tokenizer) if other_tokenizer else tokenizer
+    expected: dict[str, list[list[int]]] = {
+        "teacher_queries": read_by(queries, "query"),
+        "teacher_passages": read_by([*passages, *(text for texts in hard for text in texts)], "passage"),
+    }
+    assert made.extra.keys() == expected.keys()
+    for name, sequences in expected.items():
+        texts = EncodedTexts.of(sequences, 64)
+        assert made.extra[name].sequences.lengths == texts.sequences.lengths
+        assert made.extra[name].sequences.tokens.equal(texts.sequences.tokens)
+        assert made.extra[name].order.equal(texts.order)
+    # The student reads what it read without a teacher.
+    plain = Collator([corpus], parts.LANGUAGES, tokenizer, hard_negatives=k, token_budget=64)(batch)
+    assert made.queries.sequences.tokens.equal(plain.queries.sequences.tokens)
+    assert made.passages.sequences.tokens.equal(plain.passages.sequences.tokens)
+    assert made.ids.passage.equal(plain.ids.passage)
+    # Passage 4 is no passage of a German pair: an empty one stands for it, which takes part in no term.
+    assert made.ids.passage[[5, 7, 8, 9, 11]].tolist() == [-1] * 5
+
+
+@pytest.mark.parametrize("language", [None, "en", "th"])
+def test_ranks_together_have_the_teachers_texts_of_the_global_batch(
+    prepared: Path, collate: Collator, language: str | None
+) -> None:
+    batch, tokens = parts.plan(prepared)[1], TokenizedTexts(collate.tokenizer)
+    extra = ExtraTexts(
+        TEACHER,
+        collate.corpora,
+        parts.LANGUAGES,
+        tokens=tokens,
+        seed=1,
+        teacher=TokenizedTexts(another(collate.tokenizer)),
+        teacher_language=language,
+        hard_negatives=parts.HARD_NEGATIVES,
+    )
+
+    whole, halves = lists(extra(batch)), [lists(extra(batch.rank_slice(rank, 2))) for rank in (0, 1)]
+
+    half = len(batch) // 2
+    assert halves[0]["teacher_queries"] + halves[1]["teacher_queries"] == whole["teacher_queries"]
+    passages = [share["teacher_passages"] for share in halves]
+    positives, negatives = (
+        [s for share in passages for s in share[cut]] for cut in (slice(half), slice(half, None))
+    )
+    assert positives + negatives == whole["teacher_passages"]
+
+
+def test_a_language_that_a_data_set_lacks_changes_nothing_there(
+    prepared: Path, collate: Collator, tmp_path: Path
+) -> None:
+    """One data set has English, the other has not; each stands in the rows of its pairs."""
+    german = opened({"de": [row("de", 0)], "th": [row("th", 0)]}, tmp_path / "corpus")["train"]
+    both, tokens = [parts.corpus(prepared), german], TokenizedTexts(collate.tokenizer)
+    de, datasets = np.zeros(4, dtype=np.int64), np.array([1, 0, 0, 1])
+    batch = GlobalBatch(2, None, BatchKind.MONOLINGUAL, np.array([0, 5, 3, 0]), de, de, datasets=datasets)
+    extra = ExtraTexts(TEACHER, both, parts.LANGUAGES, tokens=tokens, seed=1, teacher_language="en")
+
+    found = lists(extra(batch))
+
+    for name, kind, ids_of in (
+        ("teacher_queries", "query", ParallelCorpus.queries),
+        ("teacher_passages", "passage", ParallelCorpus.positives),
+    ):
+        expected = []
+        for dataset, triple in zip(datasets, batch.triples, strict=True):
+            corpus, code = both[dataset], "de" if dataset else "en"
+            text = tokens(corpus, kind, [code], ids_of(corpus, np.array([triple])))[0]  # type: ignore[arg-type]
+            assert text is not None
+            expected.append(text.tolist())
+        assert found[name] == expected
+
+
+def test_without_a_language_a_teacher_of_the_same_tokens_reads_the_batch(
+    prepared: Path, collate: Collator
+) -> None:
+    """Nothing is looked up for it, and nothing where no term has a teacher."""
+    batch, tokens = parts.plan(prepared)[0], TokenizedTexts(collate.tokenizer)
+    options = {"tokens": tokens, "seed": 5, "hard_negatives": parts.HARD_NEGATIVES}
+
+    default = ExtraTexts(TEACHER, collate.corpora, parts.LANGUAGES, **options)  # type: ignore[arg-type]
+    unused = ExtraTexts(
+        ["parallel_queries"],
+        collate.corpora,
+        parts.LANGUAGES,
+        teacher_language="en",
+        **options,  # type: ignore[arg-type]
+    )
+
+    assert lists(default(batch)) == {}
+    assert lists(unused(batch)).keys() == {"parallel_queries"}

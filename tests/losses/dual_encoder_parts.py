@@ -75,8 +75,8 @@ def corpus(folder: Path, split: str = "train") -> ParallelCorpus:
     return ParallelCorpus.open(folder / "corpus", split)
 
 
-def collator(folder: Path, *, terms: bool = False) -> Collator:
-    """With `terms`, batches have all texts that any term needs."""
+def collator(folder: Path, *, terms: bool = False, teacher_language: str | None = None) -> Collator:
+    """With `terms`, batches have all texts that any term needs, those of a teacher in its language."""
     tokenizer = TextEncoder.from_folder(prepare_tiny(folder), name="tiny").tokenizer
     corpora = [corpus(folder)]
     return Collator(
@@ -85,11 +85,13 @@ def collator(folder: Path, *, terms: bool = False) -> Collator:
         tokenizer,
         hard_negatives=HARD_NEGATIVES,
         token_budget=64,
-        extra=extra_texts(corpora, tokenizer) if terms else None,
+        extra=extra_texts(corpora, tokenizer, teacher_language) if terms else None,
     )
 
 
-def extra_texts(corpora: list[ParallelCorpus], tokenizer: TextTokenizer) -> ExtraTexts:
+def extra_texts(
+    corpora: list[ParallelCorpus], tokenizer: TextTokenizer, teacher_language: str | None = None
+) -> ExtraTexts:
     """What any term needs; the teacher's tokenizer is the same, used apart."""
     tokens = TokenizedTexts(tokenizer)
     salience = token_salience(corpora, LANGUAGES, tokens, len(tokenizer.hf_tokenizer))
@@ -101,6 +103,7 @@ def extra_texts(corpora: list[ParallelCorpus], tokenizer: TextTokenizer) -> Extr
         seed=5,
         views=SalientViews(tokenizer, salience, 5, keep=0.6),
         teacher=TokenizedTexts(tokenizer),
+        teacher_language=teacher_language,
         hard_negatives=HARD_NEGATIVES,
     )
 

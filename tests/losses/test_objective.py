@@ -46,8 +46,8 @@ def batch() -> tuple[tuple[Tensor, Tensor, PairIds], ExtraInputs]:
     extra = ExtraInputs(
         torch.tensor([0, 0, 1, 1]),
         torch.tensor([0, 1, 1, 1, 0, 0, 1, 1]),
-        unit(4, 6, seed=3),
-        unit(8, 6, seed=4),
+        unit(4, seed=3),
+        unit(8, seed=4),
         *(unit(4, seed=seed) for seed in (5, 6, 7, 8)),
     )
     return inputs, extra
@@ -133,6 +133,7 @@ def test_options_reach_the_terms() -> None:
     for name, options in (
         ("variance", {"instances": 3}),
         ("distillation", {"temperature": 1.0}),
+        ("teacher_alignment", {"temperature": 1.0}),
         ("query_alignment", {"temperature": 1.0}),
         ("passage_alignment", {"temperature": 1.0}),
         ("score_agreement", {"temperature": 1.0}),
@@ -211,6 +212,7 @@ def test_terms_that_compare_languages_need_two(name: str) -> None:
         ({}, {"variance": {"instances": 1}}, "must be a whole number of at least 2"),
         ({}, {"distillation": {"temperature": 0}}, "must be a positive number"),
         ({}, {"distillation": {"temperature": None}}, "must be a positive number"),
+        ({}, {"teacher_alignment": {"temperature": -1}}, "must be a positive number"),
         ({}, {"language_adversary": {"hidden": 1.5}}, "must be a whole number of at least 0"),
         ({}, {"language_adversary": {"reversal": -1}}, "must be a number of at least 0"),
         ({}, {"language_adversary": {"learning_rate": 0}}, "must be a positive number"),

@@ -1,7 +1,9 @@
 """A teacher is frozen, no part of the model that has it, and the same texts in the same tokens for it."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -89,6 +91,35 @@ def test_own_tokens_for_the_teacher_are_the_batchs_texts(folder: Path) -> None:
     for name, texts in (("teacher_queries", batch.queries), ("teacher_passages", batch.passages)):
         assert torch.equal(batch.extra[name].sequences.tokens, texts.sequences.tokens)
         assert torch.equal(batch.extra[name].order, texts.order)
+
+
+def test_reading_english_changes_what_the_teacher_says_of_other_languages_alone(folder: Path) -> None:
+    """The student's texts stay; of an English batch, nothing changes to the bit."""
+    plan, model = parts.plan(folder), parts.dual_encoder(folder, terms=True)
+    plain, english = (parts.collator(folder, terms=True, teacher_language=code) for code in (None, "en"))
+    code = parts.LANGUAGES.index("en")
+    for step in range(4):
+        planned = plan[step]
+        in_english = np.full(len(planned), code)
+        for batch, same in (
+            (planned, False),
+            (replace(planned, query_languages=in_english, passage_languages=in_english), True),
+        ):
+            made = [collate(batch) for collate in (plain, english)]
+            own, read = (model._extra_inputs(one) for one in made)
+            assert torch.equal(made[0].passages.sequences.tokens, made[1].passages.sequences.tokens)
+            assert torch.equal(made[0].queries.sequences.tokens, made[1].queries.sequences.tokens)
+            for name, languages in (
+                ("teacher_queries", made[0].query_languages),
+                ("teacher_passages", made[0].passage_languages),
+            ):
+                one, other = getattr(own, name), getattr(read, name)
+                is_english = languages == code
+                if name == "teacher_passages":
+                    is_english |= made[0].ids.passage == -1
+                torch.testing.assert_close(one[is_english], other[is_english], atol=1e-6, rtol=0)
+                assert bool(((one - other)[~is_english].norm(dim=1) > 1e-3).all())
+                assert not same or torch.equal(one, other)
 
 
 def test_unknown_teacher_is_refused() -> None:

@@ -1,16 +1,24 @@
 """`hybrid-retrieval train` with every term, alone and composed, on the tiny backbone."""
 
 import csv
+import logging
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from hybrid_retrieval.losses.info_nce import InfoNCE
+from hybrid_retrieval.losses.objective import Objective
 from hybrid_retrieval.losses.terms.registry import TERMS
+from hybrid_retrieval.models.encoder import TextEncoder
+from hybrid_retrieval.models.pooling import Dense
+from hybrid_retrieval.models.tiny import prepare_tiny
+from hybrid_retrieval.training.loss_inputs import check_teacher_language
 from tests.conftest import Command
 from tests.integration.interrupt import InterruptAfter
 from tests.own_data import own_data_overrides
+from tests.refusal import refused
 
 QUICK = ["evaluate=false", "trainer.max_steps=2", "trainer.val_check_interval=null", "loss.grad_cache=true"]
 
@@ -61,6 +69,10 @@ def test_every_term_trains_and_changes_the_weights(
     [
         (["loss=alignment", "loss.terms.variance=0.1"], ["query_alignment", "passage_alignment", "variance"]),
         (["loss=distillation", "loss.teacher=tiny", "data.max_passage_length=16"], ["distillation"]),
+        (
+            ["loss=multilingual_distillation", "loss.terms.distillation=1"],
+            ["teacher_alignment", "distillation"],
+        ),
         (["loss=score_agreement", "loss.terms.distillation=0.5"], ["score_agreement", "distillation"]),
         (["loss=language_adversary", "optim.trim_embeddings=true"], ["language_adversary"]),
         (["loss=salient_view", "loss.term_options.salient_view.keep=0.5"], ["salient_view"]),
@@ -91,6 +103,76 @@ def test_the_initial_teacher_and_the_same_model_by_name_are_one_teacher(
     assert values[1] > 1e-4
     assert log_of(tmp_path / "named", "train/distillation") == pytest.approx(values, abs=1e-6)
     assert log_of(tmp_path / "whole", "train/distillation") == pytest.approx(values, abs=1e-5)
+
+
+def test_a_teacher_that_reads_english(command: Command, own_data: Path, tmp_path: Path) -> None:
+    """Of its own texts the student has the teacher's embeddings at the first step, of English it has not."""
+    aligned = ["sampler=x_y", "loss.terms.teacher_alignment=1", "trainer.precision=32-true"]
+    runs = {
+        "null": ["loss.teacher_language=null"],
+        "en": ["loss.teacher_language=en"],
+        "named": ["loss.teacher_language=en", "loss.teacher=tiny", "data.tokenize_once=false"],
+    }
+    for name, overrides in runs.items():
+        trained(command, own_data, tmp_path / name, *aligned, *overrides)
+    values = {name: log_of(tmp_path / name, "train/teacher_alignment") for name in runs}
+    first = {name: log_of(tmp_path / name, "train/info_nce")[0] for name in runs}
+
+    assert values["null"][0] == pytest.approx(0, abs=1e-6)
+    assert values["en"][0] > 1e-3
+    assert values["named"] == pytest.approx(values["en"], abs=1e-5)
+    assert first["null"] == first["en"]
+    assert not same(weights_of(tmp_path / "null"), weights_of(tmp_path / "en"))
+
+
+def test_a_teacher_whose_language_all_texts_are_in(command: Command, own_data: Path, tmp_path: Path) -> None:
+    """Then the setting changes nothing, to the bit."""
+    for name in ("null", "en"):
+        overrides = ["sampler=en_en", "loss.terms.teacher_alignment=1", f"loss.teacher_language={name}"]
+        trained(command, own_data, tmp_path / name, *overrides)
+
+    for column in ("train/loss", "train/teacher_alignment"):
+        assert log_of(tmp_path / "null", column) == log_of(tmp_path / "en", column)
+    assert same(weights_of(tmp_path / "null"), weights_of(tmp_path / "en"))
+
+
+def test_a_teacher_of_another_size(command: Command, own_data: Path, tmp_path: Path) -> None:
+    """Its scores can be learned, its embeddings cannot."""
+    encoder = TextEncoder.from_folder(prepare_tiny(tmp_path / "tiny"), name="tiny")
+    encoder.dense = torch.nn.Sequential(Dense(encoder.dimension, 24))
+    encoder.save(tmp_path / "small")
+    arguments = [*own_data_overrides(own_data), *QUICK, f"loss.teacher={tmp_path / 'small'}"]
+
+    refused(
+        command,
+        "train",
+        *arguments,
+        "loss.terms.teacher_alignment=1",
+        f"hydra.run.dir={tmp_path / 'refused'}",
+        says=["loss.terms.teacher_alignment", "small has 24 dimensions, tiny 64", "loss.terms.distillation"],
+    )
+
+    assert not (tmp_path / "refused").exists()
+    distilled = [
+        f"loss.teacher={tmp_path / 'small'}",
+        "loss.terms.distillation=1",
+        "loss.teacher_language=en",
+    ]
+    trained(command, own_data, tmp_path / "distilled", *distilled)
+    assert len(log_of(tmp_path / "distilled", "train/distillation")) == 2
+
+
+def test_a_teachers_settings_without_a_term_that_has_one_are_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, weight in (("teacher_alignment", 1.0), ("distillation", 1.0), ("teacher_alignment", 0.0)):
+        with caplog.at_level(logging.WARNING):
+            check_teacher_language("en", Objective(InfoNCE(), {name: weight}), ["de", "en"])
+        assert (caplog.messages == []) == (weight > 0)
+    assert caplog.messages == ["loss.teacher_language=en has no effect: no term in use has a teacher"]
+    caplog.clear()
+    check_teacher_language(None, Objective(InfoNCE()), ["de", "en"])
+    assert not caplog.messages
 
 
 def test_resumed_run_equals_an_uninterrupted_one(
@@ -130,6 +212,15 @@ def test_resumed_run_equals_an_uninterrupted_one(
         ),
         (["loss.teacher=./nowhere", "loss.terms.distillation=1"], "loss.teacher=./nowhere: the model folder"),
         (["loss.teacher=3"], "loss.teacher=3 must be initial"),
+        (
+            ["loss.teacher_language=fr", "loss.terms.teacher_alignment=1"],
+            "loss.teacher_language=fr must be a training language (de, en), or null.",
+        ),
+        (["loss.teacher_language=3"], "loss.teacher_language=3 must be a training language (de, en)"),
+        (
+            ["loss=multilingual_distillation", "data.languages=[de]", "sampler=x_x_mono"],
+            "loss.teacher_language=en must be a training language (de)",
+        ),
         (["sampler=en_en", "loss.terms.query_alignment=0.1"], "loss.terms.query_alignment=0.1 compares"),
         (["loss.terms.salient_view=-1"], "loss.terms.salient_view=-1"),
         (["loss.term_options.salient_view.keep=2"], "loss.term_options.salient_view.keep=2"),

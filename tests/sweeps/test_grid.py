@@ -116,7 +116,7 @@ def test_dry_run_is_of_sweeps(command: Command, tmp_path: object, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    ("sweep", "jobs"), [("alpha", 33), ("strategies", 9), ("backbones", 27), ("loss_terms", 27)]
+    ("sweep", "jobs"), [("alpha", 33), ("strategies", 9), ("backbones", 27), ("loss_terms", 30)]
 )
 def test_number_of_jobs_is_that_of_the_header(loader: ConfigLoader, sweep: str, jobs: int) -> None:
     file = config_folder() / "sweep" / f"{sweep}.yaml"

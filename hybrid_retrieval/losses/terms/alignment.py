@@ -17,7 +17,7 @@ def alignment(
 
     Args:
         texts: (n, d), L2-normalised queries, or passages.
-        translations: (n, d), L2-normalised; row i is text i in another language.
+        translations: (n, d), L2-normalised; row i is text i in another language, or as a teacher has it.
         same: (n, n) bool, for the contrastive form: rows that are no negatives of each other. None makes all
             rows differ; the diagonal does not count.
         temperature: positive, or None.

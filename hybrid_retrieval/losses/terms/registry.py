@@ -123,6 +123,13 @@ def _language_adversary(x: GlobalInputs, adversary: LanguageAdversary) -> Tensor
     return (queries + passages) / 2
 
 
+def _teacher_alignment(x: GlobalInputs, **options: Any) -> Tensor:
+    """Multilingual knowledge distillation (arXiv 2004.09813): the student's texts at the teacher's."""
+    passage_is = x.passage_ids[:, None] == x.passage_ids
+    queries = alignment(x.queries, x.extra["teacher_queries"], x.pair_answers, **options)
+    return (queries + alignment(x.passages, x.extra["teacher_passages"], passage_is, **options)) / 2
+
+
 _LANGUAGES = ("query_languages", "passage_languages")
 TERMS: Mapping[str, Term] = {
     "variance": Term(
@@ -141,6 +148,7 @@ TERMS: Mapping[str, Term] = {
             x.queries, x.passages, x.extra["teacher_queries"], x.extra["teacher_passages"], **options
         ),
     ),
+    "teacher_alignment": Term(TEACHER, alignment, _teacher_alignment),
     "query_alignment": Term(
         ("parallel_queries",),
         alignment,

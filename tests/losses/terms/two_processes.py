@@ -27,8 +27,10 @@ INFO_NCE: dict[str, dict[str, Any]] = {
     "matryoshka": {"dimensions": [12, 6], "dimension_weights": [1.0, 0.5], "reverse": 1.0},
 }
 WEIGHTS: dict[str, dict[str, float]] = {name: {name: 0.5} for name in TERMS} | {
-    "all": dict.fromkeys(TERMS, 0.5)
+    "all": dict.fromkeys(TERMS, 0.5),
+    "contrastive": {"teacher_alignment": 0.5},
 }
+ALIGNED = {"contrastive": {"teacher_alignment": {"temperature": 0.3}}}
 OF_PAIRS = ("parallel_queries", "parallel_passages", "salient_passages", "passage_remainders")
 SWITCHES = [(local, grad) for local in (True, False) for grad in (True, False)]
 
@@ -70,7 +72,8 @@ def make(info_nce: str = "default", terms: str | None = None, local: bool = True
         "local_loss": local,
         "gather_with_grad": grad,
         "terms": WEIGHTS[terms] if terms else {},
-        "term_options": {"variance": {"instances": 10}, "passage_alignment": {"temperature": 0.3}},
+        "term_options": {"variance": {"instances": 10}, "passage_alignment": {"temperature": 0.3}}
+        | ALIGNED.get(terms or "", {}),
         **INFO_NCE[info_nce],
     }
     objective = Objective.from_config(config)
@@ -102,7 +105,7 @@ def share(rank: int, of: int) -> dict[str, Tensor]:
     negative_ids = torch.tensor([[3, -1], [-1, -1], [20, 5], [21, 22], [23, 24], [0, 25]])
     languages = torch.tensor([0, 0, 1, 2, 1, 1])
     passage_languages = torch.tensor([2, 0, 0, 0, 1, 2])
-    teacher = torch.randn(PAIRS * (2 + NEGATIVES), 5, generator=generator, dtype=torch.float64)
+    teacher = torch.randn(PAIRS * (2 + NEGATIVES), SIZE, generator=generator, dtype=torch.float64)
     teacher_queries, teacher_positives, teacher_negatives = torch.split(
         functional.normalize(teacher, dim=1), [PAIRS, PAIRS, PAIRS * NEGATIVES]
     )

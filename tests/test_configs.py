@@ -26,6 +26,7 @@ USED_BY: dict[str, tuple[str, ...]] = {
     "benchmark": ("train", "evaluate", "prepare"),
     "index": ("evaluate",),
     "language_shift": ("evaluate",),
+    "projection": ("export",),
 }
 USED_BY["paths"] = tuple(VERBS)
 CHOICES = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]

@@ -15,9 +15,11 @@ from hybrid_retrieval.models.backbones import backbone_folder, spec_for
 from hybrid_retrieval.models.encoder import TextEncoder
 from hybrid_retrieval.models.text_tokenizer import TextKind
 from tests.conftest import Command
+from tests.own_data import write_own_data
 
 E5 = "e5_small_q4"
 KINDS: tuple[TextKind, ...] = ("query", "passage")
+PROJECTION = ("model=tiny", "output=out", "projection=parallel", "data@projection.data=jsonl")
 
 
 def texts_of(data: Path, language: str) -> list[str]:
@@ -103,6 +105,35 @@ def test_weights_are_averaged(command: Command, tmp_path: Path) -> None:
             torch.testing.assert_close(mean - weight, torch.full_like(weight, expected), atol=1e-5, rtol=0)
 
 
+def test_languages_are_made_alike(command: Command, tmp_path: Path) -> None:
+    """On average over what the map was estimated on; with a trimmed vocabulary in half precision too."""
+    folder = write_own_data(tmp_path / "data", rows=120)
+    projection = [
+        *("projection=parallel", "data@projection.data=jsonl", f"projection.data.path={folder}"),
+        "projection.data.validation_fraction=0.0",
+    ]
+    trimmed = ["data=jsonl", f"data.path={folder}", "dtype=float16"]
+    passages = {code: texts_of(folder, code)[120:] for code in ("de", "en")}
+
+    def distance(model: str) -> float:
+        means = [
+            encode_texts(TextEncoder.load(model), of, "passage").mean(axis=0) for of in passages.values()
+        ]
+        return float(np.linalg.norm(means[0] - means[1]))
+
+    for name, more in (("whole", []), ("small", trimmed)):
+        outcome = command("export", "model=tiny", f"output={tmp_path / name}", *projection, *more)
+        assert outcome.status == 0, outcome
+        assert "projection: from 120 texts in 2 languages" in outcome.out.splitlines()
+        # The map is of the embeddings as they were; normalised again, the means are not quite equal.
+        assert distance(str(tmp_path / name)) < 0.1 * distance("tiny")
+    whole, small = (
+        encode_texts(TextEncoder.load(str(tmp_path / name)), passages["de"], "passage")
+        for name in ("whole", "small")
+    )
+    np.testing.assert_allclose(small, whole, atol=0.02)
+
+
 def test_a_trained_model_keeps_what_trained_it(command: Command, tmp_path: Path) -> None:
     model = tmp_path / "model"
     command("export", "model=tiny", f"output={model}")
@@ -132,6 +163,19 @@ def test_a_trained_model_keeps_what_trained_it(command: Command, tmp_path: Path)
         (["model=tiny", "output=out", "average.shares=[0.5]"], "average.shares=[0.5]"),
         (["model=tiny", "output=out", "average.models=[tiny]", "average.shares=[2]"], "average.shares=[2]"),
         (["model=tiny", "output=out", "average.models=[nonsense]"], "nonsense"),
+        ([*PROJECTION, "projection.texts=0"], "projection.texts=0"),
+        ([*PROJECTION, "projection.texts=99"], "projection.texts=99 must be at least 100"),
+        ([*PROJECTION, "projection.seed=-1"], "projection.seed=-1"),
+        ([*PROJECTION, "projection.directions=-1"], "projection.directions=-1"),
+        ([*PROJECTION, "projection.directions=all"], "projection.directions=all"),
+        ([*PROJECTION, "projection.shrinkage=0"], "projection.shrinkage=0"),
+        ([*PROJECTION, "projection.shrinkage=.inf"], "projection.shrinkage=.inf"),
+        ([*PROJECTION, "projection.split=all"], "no split 'all'"),
+        ([*PROJECTION, "projection.data.languages=de"], "projection.data.languages=de must be a list"),
+        (PROJECTION, "has 57 passages of projection.split=train that all of de, en have"),
+        ([*PROJECTION, "projection.data.languages=[de]"], "one language (de)"),
+        ([*PROJECTION, "projection.data.languages=[de,xx]"], "no texts in xx"),
+        (["model=tiny", "output=out", "projection=nonsense"], "there is no projection=nonsense"),
     ],
 )
 def test_mistakes(
@@ -148,6 +192,7 @@ def test_mistakes(
     (tmp_path / "empty.txt").write_text("", encoding="utf-8")
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe")
     data = [f"data.path={own_data}"] if "data=jsonl" in overrides else []
+    data += [f"projection.data.path={own_data}"] if "data@projection.data=jsonl" in overrides else []
     outcome = command("export", *overrides, *data)
 
     assert outcome.status == 2

@@ -1,5 +1,6 @@
 """`hybrid-retrieval export`: a model for use elsewhere, in half precision and with a smaller vocabulary."""
 
+import math
 import os
 import shutil
 import sys
@@ -14,6 +15,8 @@ from hybrid_retrieval.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
+    from hybrid_retrieval.models.encoder import TextEncoder
+
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -24,7 +27,8 @@ def run(cfg: DictConfig) -> None:
         cfg: `conf/export.yaml`.
 
     Raises:
-        UserError: a setting does not fit, no such model or texts, or its vocabulary cannot be trimmed.
+        UserError: a setting does not fit, no such model or texts, too few texts with translations, or its
+            vocabulary cannot be trimmed.
     """
     _check(cfg)
     import torch  # noqa: PLC0415 (seconds)
@@ -52,9 +56,13 @@ def run(cfg: DictConfig) -> None:
     if cfg.get("data"):
         paths += prepare_data(cfg.data, cfg.paths.cache, benchmarks=cfg.paths.benchmarks)
         languages = cfg.data.languages if languages is None else languages
+    tokens = None
     if paths:
         codes = None if languages is None else list(languages)
         tokens = used_tokens(paths, codes, encoder.tokenizer, cache_folder(cfg.paths.cache))
+    if cfg.projection.data is not None:
+        _project(encoder, cfg)
+    if tokens is not None:
         total = len(encoder.tokenizer.hf_tokenizer)
         encoder, kept = trim_vocabulary(encoder, tokens)
         sys.stdout.write(f"vocabulary: {len(kept):,} of {total:,} tokens\n")
@@ -67,6 +75,28 @@ def run(cfg: DictConfig) -> None:
     after = _bytes(encoder)
     sys.stdout.write(f"weights: {after / 1e6:,.1f} MB, {after / before:.3f} of {before / 1e6:,.1f} MB\n")
     sys.stdout.write(f"{output}\n")
+
+
+def _project(encoder: "TextEncoder", cfg: DictConfig) -> None:
+    """Append the map that `cfg.projection` asks for."""
+    from hybrid_retrieval.data.open import open_data  # noqa: PLC0415
+    from hybrid_retrieval.evaluation.embedder import EncoderEmbedder  # noqa: PLC0415
+    from hybrid_retrieval.models.language_projection import (  # noqa: PLC0415
+        append_projection,
+        estimate_language_projection,
+        parallel_texts,
+    )
+
+    of = cfg.projection
+    corpora = open_data(of.data, cfg.paths.cache, of.split, benchmarks=cfg.paths.benchmarks)
+    texts = parallel_texts(corpora, texts=of.texts, languages=of.data.languages, seed=of.seed)
+    embedder = EncoderEmbedder(encoder, cache=cache_folder(cfg.paths.cache) / "embeddings")
+    projection = estimate_language_projection(
+        texts, embedder, directions=of.directions, shrinkage=of.shrinkage
+    )
+    append_projection(encoder, projection)
+    passages = len(next(iter(texts.values())))
+    sys.stdout.write(f"projection: from {passages:,} texts in {len(texts)} languages\n")
 
 
 def _check(cfg: DictConfig) -> None:
@@ -90,6 +120,23 @@ def _check(cfg: DictConfig) -> None:
         )
     if cfg.keep_languages is not None and not isinstance(cfg.keep_languages, ListConfig):
         raise UserError(f"keep_languages={cfg.keep_languages} must be a list, for example [de,en].")
+    if cfg.projection.data is not None:
+        _check_projection(cfg.projection)
+
+
+def _check_projection(of: DictConfig) -> None:
+    for name, least in (("texts", 1), ("seed", 0), ("directions", 0)):
+        value = of[name]
+        if value is None and name == "directions":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UserError(f"projection.{name}={value} must be a whole number of at least {least}.")
+    shrinkage = of.shrinkage
+    if shrinkage is not None and not (_is_number(shrinkage) and shrinkage > 0 and math.isfinite(shrinkage)):
+        raise UserError(f"projection.shrinkage={shrinkage} must be a number above 0, or null for no damping.")
+    languages = of.data.languages
+    if languages is not None and not isinstance(languages, ListConfig):
+        raise UserError(f"projection.data.languages={languages} must be a list, for example [de,en].")
 
 
 def _is_number(value: object) -> bool:

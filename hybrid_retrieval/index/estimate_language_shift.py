@@ -2,11 +2,10 @@
 
 from collections.abc import Collection, Sequence
 
-import numpy as np
-
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.embedder import Embedder
+from hybrid_retrieval.evaluation.parallel_passages import drawn_order, embed_passages, parallel_passages
 from hybrid_retrieval.index.language_shift import LanguageShift
 
 Texts = dict[str, tuple[str, str]]
@@ -54,39 +53,19 @@ def estimate_language_shift(
         )
     texts: dict[str, Texts] = {}
     for number, corpus in enumerate(with_pivot):
-        wanted = [code for code in corpus.languages if languages is None or code in languages]
-        share = -(-pairs // len(with_pivot))
-        for language, chosen in _parallel_passages(corpus, wanted, pivot, share, seed).items():
-            of_corpus = {f"{number}-{passage}": both for passage, both in chosen.items()}
-            texts.setdefault(language, {}).update(of_corpus)
+        share, order = -(-pairs // len(with_pivot)), drawn_order(corpus, seed)
+        for language in corpus.languages:
+            if language == pivot or (languages is not None and language not in languages):
+                continue
+            for passage, (text, translation) in parallel_passages(
+                corpus, order, (language, pivot), share
+            ).items():
+                texts.setdefault(language, {})[f"{number}-{passage}"] = (text, translation)
     if not texts:
         raise UserError(
             f"language_shift.data has no passage that is there in {pivot!r} and in another wanted language."
         )
     return _embed(texts, embedder, pivot, renormalise, progress)
-
-
-def _parallel_passages(
-    corpus: ParallelCorpus, languages: Sequence[str], pivot: str, limit: int, seed: int
-) -> dict[str, dict[int, tuple[str, str]]]:
-    """By language, at most `limit` passages: id to the text in the language and in the pivot."""
-    positives = np.unique(corpus.positives(np.arange(len(corpus))))
-    order = np.random.default_rng(seed).permutation(positives)
-    found: dict[str, dict[int, tuple[str, str]]] = {}
-    for language in languages:
-        if language == pivot:
-            continue
-        chosen: dict[int, tuple[str, str]] = {}
-        for passage in map(int, order):
-            text = corpus.passage_text(language, passage)
-            translation = corpus.passage_text(pivot, passage) if text is not None else None
-            if text is not None and translation is not None:
-                chosen[passage] = (text, translation)
-                if len(chosen) == limit:
-                    break
-        if chosen:
-            found[language] = chosen
-    return found
 
 
 def _embed(
@@ -96,12 +75,7 @@ def _embed(
     of_pivot = {passage: both[1] for of in texts.values() for passage, both in of.items()}
     text_of = {(pivot, passage): text for passage, text in of_pivot.items()}
     text_of |= {(code, passage): both[0] for code, of in texts.items() for passage, both in of.items()}
-    embeddings = embedder.embed(
-        [f"{code}:{passage}" for code, passage in text_of],
-        list(text_of.values()),
-        "passage",
-        title=f"language offsets: {len(text_of):,} passages" if progress else None,
-    )
+    embeddings = embed_passages(text_of, embedder, "language offsets", progress=progress)
     row = {key: position for position, key in enumerate(text_of)}
     pairs = {
         code: (

@@ -90,11 +90,16 @@ def test_bars_and_dots_draw_the_values_of_the_table(comparison: Comparison) -> N
             assert list(drawn[0].get_xdata()) == pytest.approx(values)
 
 
-def test_pdf_files_hold_their_fonts_as_outlines(comparison: Comparison, tmp_path: Path) -> None:
+def test_pdf_files_hold_their_fonts_as_outlines(
+    comparison: Comparison, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And nothing is logged of how the fonts are cut."""
+    caplog.set_level("INFO")
     figure = bias_bars(comparison)
     assert figure is not None
 
     content = save(figure, tmp_path / "bars.pdf").read_bytes()
+    assert not caplog.records
 
     packed = re.findall(rb"stream\r?\n(.*?)endstream", content, re.DOTALL)
     assert b"/FontFile2" in content

@@ -1,5 +1,6 @@
 """Size, type and files of the figures for papers."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ def save(figure: "Figure", file: Path, *, dots: int = DOTS) -> Path:
     """Write a figure as its file's suffix says (.png or .pdf, fonts embedded); equal input, equal bytes."""
     from matplotlib import rc_context  # noqa: PLC0415
 
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells every table of a font that it cuts
     nothing = {"Software": None} if file.suffix == ".png" else {"CreationDate": None, "Producer": None}
     with atomic_file(file) as new, rc_context(_STYLE):
         figure.savefig(new, format=file.suffix[1:], dpi=dots, metadata=nothing)

@@ -36,7 +36,7 @@ def test_trimmed_runs_resume_exactly_and_equal_a_run_with_the_whole_matrix(
     overrides = [
         *("trainer.max_steps=7", "trainer.checkpoint_every_n_steps=3", "trainer.val_check_interval=2"),
         *("trainer.monitor=val/loss", "loss.grad_cache=true", "optim.weight_decay=0.5", "evaluate=false"),
-        "trainer.precision=32-true",  # also where auto is bf16-mixed, whose rounding is coarser than the bound
+        "trainer.precision=32-true",  # rounding in bf16 is coarser than the bound
         *("benchmark@val_retrieval=parallel", f"val_retrieval.path={other_scripts}"),
         *("val_retrieval.validation_fraction=0.5", "val_questions=null"),
     ]

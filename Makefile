@@ -16,7 +16,7 @@ TORCH := $(if $(GPU),torch>=2.6,torch==2.13.0)
 EXTRA := $(if $(GPU),gpu,cpu)
 TORCH_ARGS ?=
 
-.PHONY: help setup demo demo-twice test test-slow fuzz test-slurm test-lowest soak notebooks lint types audit format bench bench-train bench-large clean
+.PHONY: help setup demo demo-twice test test-slow fuzz test-slurm test-lowest soak notebooks lint types audit format bench bench-train bench-large reproduce-quick clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -103,6 +103,11 @@ bench-train: $(STAMP) ## training throughput and memory against sentence-transfo
 bench-large: $(STAMP) ## exact search in 5 million embeddings, and FAISS against it (minutes, 5 GB of disk)
 	$(BIN)/python -m benchmarks.large_corpus
 	$(BIN)/python -m benchmarks.faiss_recall
+
+reproduce-quick: $(STAMP) ## a reduced hybrid study and a check of its claims (20 minutes on a core; DATA=<folder with its data sets>)
+	@test -n "$(DATA)" && test -d "$(DATA)/parallel-qa" && test -d "$(DATA)/xquad-r" || { \
+	  echo "error: DATA=$(DATA) has no parallel-qa/ and xquad-r/: make reproduce-quick DATA=<folder>; experiments/hybrid_study/README.md says what lies there" >&2; exit 2; }
+	HYBRID_RETRIEVAL=$(HR) experiments/hybrid_study/quick.sh "$(DATA)" outputs/reproduce-quick
 
 clean: ## remove .venv and outputs
 	rm -rf $(VENV) $(LOWEST) outputs

@@ -155,10 +155,13 @@ class ExtraTexts:
         self, tokens: TokenSource, corpus: ParallelCorpus, kind: TextKind, codes: list[str], ids: IntArray
     ) -> list[TokenArray]:
         """Texts in the teacher's language, in their own where it lacks them."""
-        found = tokens(corpus, kind, codes, ids)
+        found: list[TokenArray | None] = [None] * len(codes)
         if self.teacher_language in corpus.languages:
-            read = tokens(corpus, kind, [self.teacher_language] * len(codes), ids)
-            found = [own if other is None else other for own, other in zip(found, read, strict=True)]
+            found = tokens(corpus, kind, [self.teacher_language] * len(codes), ids)
+        missing = [row for row, text in enumerate(found) if text is None]
+        own = tokens(corpus, kind, [codes[row] for row in missing], ids[missing])
+        for row, text in zip(missing, own, strict=True):
+            found[row] = text
         return [np.array(tokens.tokenizer([""], kind)[0]) if text is None else text for text in found]
 
 

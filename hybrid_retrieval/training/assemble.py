@@ -56,7 +56,7 @@ def assemble(cfg: DictConfig, val_benchmark: Benchmark | None = None) -> Parts:
     objective: dict[str, Any] = OmegaConf.to_container(cfg.loss)  # type: ignore[assignment]
     grad_cache = objective.pop("grad_cache", False)
     objective.pop("teacher")
-    teacher_language = objective.pop("teacher_language", None)
+    teacher_language = objective.pop("teacher_language")
     loss = Objective.from_config(objective)
 
     folders = prepare_data(cfg.data, cfg.paths.cache, benchmarks=cfg.paths.benchmarks)

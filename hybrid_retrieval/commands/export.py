@@ -1,6 +1,5 @@
 """`hybrid-retrieval export`: a model for use elsewhere, in half precision and with a smaller vocabulary."""
 
-import math
 import os
 import shutil
 import sys
@@ -81,11 +80,11 @@ def _project(encoder: "TextEncoder", cfg: DictConfig) -> None:
     """Append the map that `cfg.projection` asks for."""
     from hybrid_retrieval.data.open import open_data  # noqa: PLC0415
     from hybrid_retrieval.evaluation.embedder import EncoderEmbedder  # noqa: PLC0415
-    from hybrid_retrieval.models.language_projection import (  # noqa: PLC0415
-        append_projection,
+    from hybrid_retrieval.evaluation.estimate_language_projection import (  # noqa: PLC0415
         estimate_language_projection,
         parallel_texts,
     )
+    from hybrid_retrieval.models.language_projection import append_projection  # noqa: PLC0415
 
     of = cfg.projection
     corpora = open_data(of.data, cfg.paths.cache, of.split, benchmarks=cfg.paths.benchmarks)
@@ -131,9 +130,9 @@ def _check_projection(of: DictConfig) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise UserError(f"projection.{name}={value} must be a whole number of at least {least}.")
-    shrinkage = of.shrinkage
-    if shrinkage is not None and not (_is_number(shrinkage) and shrinkage > 0 and math.isfinite(shrinkage)):
-        raise UserError(f"projection.shrinkage={shrinkage} must be a number above 0, or null for no damping.")
+    from hybrid_retrieval.models.language_projection import check_shrinkage  # noqa: PLC0415
+
+    check_shrinkage(of.shrinkage)
     languages = of.data.languages
     if languages is not None and not isinstance(languages, ListConfig):
         raise UserError(f"projection.data.languages={languages} must be a list, for example [de,en].")

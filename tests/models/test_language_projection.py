@@ -9,13 +9,12 @@ import torch
 
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.embedder import Embedder
-from hybrid_retrieval.models.encoder import TextEncoder
-from hybrid_retrieval.models.language_projection import (
-    append_projection,
+from hybrid_retrieval.evaluation.estimate_language_projection import (
     estimate_language_projection,
-    language_projection,
     parallel_texts,
 )
+from hybrid_retrieval.models.encoder import TextEncoder
+from hybrid_retrieval.models.language_projection import append_projection, language_projection
 from tests.data.memory_reader import RowsByLanguage, opened, row
 from tests.models.embedding import embed
 

@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 import time
-import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.data.progress import Bar, Progress
+from hybrid_retrieval.errors import StorageError
 
 HashFile = Callable[[Path], str]
 """Hex digest of a file's content; raises OSError where it cannot be read."""
@@ -98,10 +100,7 @@ def _sha256(path: Path, read: Callable[[int], None]) -> str:
 
 
 def _write(path: Path, content: object) -> None:
-    temporary = path.with_name(f".{uuid.uuid4().hex}")
-    try:
+    with suppress(OSError, StorageError):  # a cache that cannot be written: the file is read again next time
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError:  # a cache that cannot be written: the file is read again next time
-        temporary.unlink(missing_ok=True)
+        with atomic_file(path) as temporary:
+            temporary.write_text(json.dumps(content), encoding="utf-8")

@@ -1,13 +1,14 @@
 """Where the data of a corpus comes from and on which terms: `source` in its manifest."""
 
 import json
-import os
-import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.data.parallel import MANIFEST
 from hybrid_retrieval.data.sets import DataSet
+from hybrid_retrieval.errors import StorageError
 from hybrid_retrieval.hub import HUB_ID
 
 HUB = "https://huggingface.co/datasets/"
@@ -83,14 +84,9 @@ def record_origin(corpus: Path, origin: Mapping[str, str]) -> None:
         after.pop("url", None)
     if after == before:
         return
-    new = file.with_name(f".{MANIFEST}.{uuid.uuid4().hex[:12]}")
-    try:
-        new.write_text(
-            json.dumps({**content, "source": after}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        os.replace(new, file)
-    except OSError:
-        new.unlink(missing_ok=True)
+    text = json.dumps({**content, "source": after}, indent=1, ensure_ascii=False) + "\n"
+    with suppress(OSError, StorageError), atomic_file(file) as new:
+        new.write_text(text, encoding="utf-8")
 
 
 def origin_words(source: Mapping[str, str]) -> str:

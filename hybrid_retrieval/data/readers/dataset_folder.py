@@ -3,13 +3,12 @@
 import hashlib
 import json
 import logging
-import os
-import uuid
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from glob import escape
 from pathlib import Path
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.cache import cache_folder
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.hub import HUB_ID, Repository
@@ -95,7 +94,6 @@ def _download(hub_id: str, patterns: Sequence[str], layout: str, revision: str |
         "files": files,
     }
     note.parent.mkdir(parents=True, exist_ok=True)
-    new = note.with_name(f".{note.name}.{uuid.uuid4().hex[:12]}")
-    new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(new, note)
+    with atomic_file(note) as new:
+        new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return folder

@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from statistics import mean, median
 
 from babel.core import get_global
 
+from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.data.readers.base import Row
 from hybrid_retrieval.data.readers.world_facts.reader import WorldFactsReader
 
@@ -138,9 +138,8 @@ def main() -> None:
     parser.add_argument("output", nargs="?", type=Path, default=Path("experiments/world_facts/STATISTICS.md"))
     output: Path = parser.parse_args().output
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    partial.write_text(statistics(), encoding="utf-8")
-    os.replace(partial, output)
+    with atomic_file(output) as partial:
+        partial.write_text(statistics(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from pathlib import Path
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, Run
 
+_LONG = 40  # characters of a value that labels avoid
+
 ENDS = {"x_y": 0.0, "x_x_mono": 1.0}
 """The alpha with which hybrid draws the batches of another strategy."""
 
@@ -97,33 +99,61 @@ def order_of(experiment: Experiment) -> tuple[object, ...]:
 def _labels(runs: Sequence[Run], among: Sequence[Run]) -> list[str]:
     """Of each run the strategy, and the settings in which runs of this strategy differ.
 
-    A setting that some of `runs` do not have tells them apart too; of those in `among` it may be missing
-    because the model was evaluated away from its run folder, and then it tells nothing.
+    A setting that some of `runs` do not have tells them apart too, and is named where it is set; of those in
+    `among` it may be missing because the model was evaluated away from its run folder, and then it tells
+    nothing. Long values, such as lists of data sets, are named only where shorter ones leave two runs alike.
     """
-    values: dict[str, dict[str, set[str]]] = {}
-    for run in among:
-        of_strategy = values.setdefault(run.strategy, {})
-        for key, value in run.settings.items():
-            of_strategy.setdefault(key, set()).add(value)
     labels = []
     for run in runs:
         rivals = [other for other in runs if other.strategy == run.strategy]
-        keys = {key for other in rivals for key in other.settings} - {"strategy"}
-        told = values[run.strategy]
+        values: dict[str, list[str]] = {}
+        for other in among:
+            if other.strategy == run.strategy:
+                for key, value in other.settings.items():
+                    values.setdefault(key, []).append(value)
         differing = sorted(
             key
-            for key in keys
+            for key in {key for other in rivals for key in other.settings} - {"strategy"}
             if len({other.settings.get(key) for other in rivals}) > 1
-            or (key in run.settings and len(told[key]) > 1)
+            or (key in run.settings and len(set(values[key])) > 1)
         )
-        short = {key: key.rpartition(".")[2] for key in differing}
-        names = {k: s if list(short.values()).count(s) == 1 else k for k, s in short.items()}
+        long = [key for key in differing if key != "model" and max(map(len, values[key])) > _LONG]
+        short = [key for key in differing if key not in long]
+        names = _short_names(short + [key for key in long if _needed(key, short, among)])
         details = [
-            _model_name(run, told["model"]) if key == "model" else f"{name}={run.settings.get(key, 'unset')}"
+            _model_name(run, values["model"]) if key == "model" else f"{name}={run.settings[key]}"
             for key, name in names.items()
+            if key in run.settings and (key in short or run.settings[key] != _commonest(values[key]))
         ]
         labels.append(f"{run.strategy} ({', '.join(details)})" if details else run.strategy)
     return labels
+
+
+def _needed(key: str, others: Sequence[str], runs: Sequence[Run]) -> bool:
+    """Whether a setting tells two runs apart that agree in all others."""
+    found: dict[tuple[str | None, ...], set[str]] = {}
+    for run in runs:
+        if key in run.settings:
+            same = (run.strategy, *(run.settings.get(other) for other in others))
+            found.setdefault(same, set()).add(run.settings[key])
+    return any(len(values) > 1 for values in found.values())
+
+
+def _commonest(values: Sequence[str]) -> str:
+    return max(sorted(set(values)), key=values.count)
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Of each dotted key the fewest last parts that no other key ends with."""
+    names = {}
+    for key in keys:
+        parts = key.split(".")
+        tails = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
+        rivals = [other for other in keys if other != key]
+        names[key] = next(
+            (tail for tail in tails if not any(f".{other}".endswith(f".{tail}") for other in rivals)), key
+        )
+    return names
 
 
 def _model_name(run: Run, models: Collection[str]) -> str:

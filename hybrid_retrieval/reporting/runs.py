@@ -30,6 +30,8 @@ _NOT_SETTINGS = {
     "use_distributed_sampler",
 }  # fmt: skip
 
+_TERM, _TERM_OPTION = "loss.terms.", "loss.term_options."
+TERMS_WITH_TEACHER = ("distillation", "teacher_alignment")
 _MEASURED = {"seed", "train_seconds", "energy_joules"}
 # A setting that is off is as one that the run's version did not have yet.
 _EMPTY: tuple[Any, ...] = ([], {}, "")
@@ -98,6 +100,7 @@ class Run:
         for section in _SETTING_SECTIONS:
             if isinstance(config.get(section), dict):
                 own.update(_flatten(config[section], section))
+        own = _without_terms_off(own)
         return {
             k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)
             for k, v in own.items()
@@ -199,6 +202,25 @@ def _flatten(section: dict[str, Any], prefix: str) -> dict[str, Any]:
         else:
             flat[f"{prefix}.{key}"] = value
     return flat
+
+
+def _without_terms_off(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the terms of the loss whose weight is 0, their options, and an unused teacher."""
+    on = {
+        key.removeprefix(_TERM)
+        for key, weight in settings.items()
+        if key.startswith(_TERM) and weight not in (0, None)
+    }
+    kept = {
+        key: value
+        for key, value in settings.items()
+        if not key.startswith((_TERM, _TERM_OPTION)) or key.split(".")[2] in on
+    }
+    if on.isdisjoint(TERMS_WITH_TEACHER):
+        kept.pop("loss.teacher_language", None)
+    if on.isdisjoint(TERMS_WITH_TEACHER) or kept.get("loss.teacher") == "initial":  # as null
+        kept.pop("loss.teacher", None)
+    return kept
 
 
 def _read_yaml(file: Path) -> Any:

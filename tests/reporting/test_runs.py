@@ -1,12 +1,14 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.losses.terms.registry import TEACHER, TERMS
 from hybrid_retrieval.reporting.experiments import group_runs
-from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, find_runs
+from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, TERMS_WITH_TEACHER, find_runs
 
 from .fake_runs import SKILLS, write_run, write_study
 
@@ -146,3 +148,62 @@ def test_a_setting_that_is_off_is_as_one_that_an_earlier_version_did_not_have(tm
         tmp_path / "on", "hybrid", 3, alpha=0.0, config={"data": {"dedup": True}, "optim": {"lr": 2e-5}}
     )
     assert len(group_runs(find_runs([tmp_path]))) == 2
+
+
+def labels_of(folder: Path, configs: list[dict[str, Any]]) -> list[str]:
+    """Labels of x_y runs with these configurations, in their order."""
+    for number, config in enumerate(configs):
+        write_run(folder / str(number), "x_y", 1, config=config, curves=False)
+    label_of = {e.runs[0].folder.name: e.label for e in group_runs(find_runs([folder]))}
+    return [label_of[str(number)] for number in range(len(configs))]
+
+
+def term(name: str, weight: float, temperature: float, **loss: Any) -> dict[str, Any]:
+    options = {"distillation": {"temperature": 0.05}, "score_agreement": {"temperature": 0.05}}
+    weights = {"distillation": 0.0, "score_agreement": 0.0, name: weight}
+    return {"loss": {"terms": weights, "term_options": options | {name: {"temperature": temperature}}} | loss}
+
+
+def test_terms_are_named_where_they_have_a_weight(tmp_path: Path) -> None:
+    """With their own options, and a teacher where a term has one."""
+    labels = labels_of(
+        tmp_path,
+        [
+            term("distillation", 0.0, 0.01, teacher_language="de"),
+            term("distillation", 1.0, 0.02, teacher_language="en", teacher="initial"),
+            term("score_agreement", 0.5, 0.03, teacher_language="de"),
+        ],
+    )
+
+    assert labels == [
+        "x_y",
+        "x_y (teacher_language=en, distillation.temperature=0.02, distillation=1.0)",
+        "x_y (score_agreement.temperature=0.03, score_agreement=0.5)",
+    ]
+
+
+def test_options_of_a_term_that_is_off_do_not_split_an_experiment(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "x_y", 1, config=term("distillation", 0.0, 0.01))
+    write_run(tmp_path / "b", "x_y", 2, config=term("distillation", 0.0, 0.02, teacher="initial"))
+
+    assert [e.seeds for e in group_runs(find_runs([tmp_path]))] == [[1, 2]]
+
+
+def test_the_terms_with_a_teacher_are_those_of_the_registry() -> None:
+    found = {name for name, term in TERMS.items() if set(term.needed({})) & set(TEACHER)}
+
+    assert set(TERMS_WITH_TEACHER) == found
+
+
+def test_long_values_are_named_only_where_nothing_shorter_tells_runs_apart(tmp_path: Path) -> None:
+    few, many = (
+        {"data": {"sets": [f"set-{letter}" for letter in letters]}} for letters in ("ab", "abcdefgh")
+    )
+    slow = many | {"optim": {"lr": 1e-5}}
+
+    assert labels_of(tmp_path / "apart", [few, slow]) == ["x_y", "x_y (lr=1e-05)"]
+    assert labels_of(tmp_path / "alike", [few, many, slow]) == [
+        'x_y (sets=["set-a", "set-b"])',
+        "x_y",
+        "x_y (lr=1e-05)",
+    ]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from hybrid_retrieval.errors import UserError
-from hybrid_retrieval.reporting.runs import STRATEGY_ORDER, Run
+from hybrid_retrieval.reporting.runs import OF_TERMS, STRATEGY_ORDER, Run
 
 _LONG = 40  # characters of a value that labels avoid
 
@@ -101,7 +101,8 @@ def _labels(runs: Sequence[Run], among: Sequence[Run]) -> list[str]:
 
     A setting that some of `runs` do not have tells them apart too, and is named where it is set; of those in
     `among` it may be missing because the model was evaluated away from its run folder, and then it tells
-    nothing. Long values, such as lists of data sets, are named only where shorter ones leave two runs alike.
+    nothing. What goes with a term of the loss is named where runs with the term differ in it; long values,
+    such as lists of data sets, only where shorter ones leave two runs alike, but for the commonest.
     """
     labels = []
     for run in runs:
@@ -114,28 +115,33 @@ def _labels(runs: Sequence[Run], among: Sequence[Run]) -> list[str]:
         differing = sorted(
             key
             for key in {key for other in rivals for key in other.settings} - {"strategy"}
-            if len({other.settings.get(key) for other in rivals}) > 1
-            or (key in run.settings and len(set(values[key])) > 1)
+            if len(set(values[key])) > 1 or (not key.startswith(OF_TERMS) and _set_in_some(key, rivals))
         )
         long = [key for key in differing if key != "model" and max(map(len, values[key])) > _LONG]
         short = [key for key in differing if key not in long]
         names = _short_names(short + [key for key in long if _needed(key, short, among)])
+        left_out = {
+            key: _commonest(values[key]) for key in long if all(key in other.settings for other in rivals)
+        }
         details = [
             _model_name(run, values["model"]) if key == "model" else f"{name}={run.settings[key]}"
             for key, name in names.items()
-            if key in run.settings and (key in short or run.settings[key] != _commonest(values[key]))
+            if key in run.settings and run.settings[key] != left_out.get(key)
         ]
         labels.append(f"{run.strategy} ({', '.join(details)})" if details else run.strategy)
     return labels
 
 
+def _set_in_some(key: str, runs: Sequence[Run]) -> bool:
+    return 0 < sum(key in run.settings for run in runs) < len(runs)
+
+
 def _needed(key: str, others: Sequence[str], runs: Sequence[Run]) -> bool:
     """Whether a setting tells two runs apart that agree in all others."""
-    found: dict[tuple[str | None, ...], set[str]] = {}
+    found: dict[tuple[str | None, ...], set[str | None]] = {}
     for run in runs:
-        if key in run.settings:
-            same = (run.strategy, *(run.settings.get(other) for other in others))
-            found.setdefault(same, set()).add(run.settings[key])
+        same = (run.strategy, *(run.settings.get(other) for other in others))
+        found.setdefault(same, set()).add(run.settings.get(key))
     return any(len(values) > 1 for values in found.values())
 
 

@@ -31,6 +31,8 @@ _NOT_SETTINGS = {
 }  # fmt: skip
 
 _TERM, _TERM_OPTION = "loss.terms.", "loss.term_options."
+OF_TERMS = (_TERM_OPTION, "loss.teacher")
+"""How the keys of settings begin that a run has only with a term of the loss."""
 TERMS_WITH_TEACHER = ("distillation", "teacher_alignment")
 _MEASURED = {"seed", "train_seconds", "energy_joules"}
 # A setting that is off is as one that the run's version did not have yet.

@@ -165,7 +165,6 @@ def term(name: str, weight: float, temperature: float, **loss: Any) -> dict[str,
 
 
 def test_terms_are_named_where_they_have_a_weight(tmp_path: Path) -> None:
-    """With their own options, and a teacher where a term has one."""
     labels = labels_of(
         tmp_path,
         [
@@ -177,8 +176,27 @@ def test_terms_are_named_where_they_have_a_weight(tmp_path: Path) -> None:
 
     assert labels == [
         "x_y",
-        "x_y (teacher_language=en, distillation.temperature=0.02, distillation=1.0)",
-        "x_y (score_agreement.temperature=0.03, score_agreement=0.5)",
+        "x_y (distillation=1.0)",
+        "x_y (score_agreement=0.5)",
+    ]
+
+
+def test_options_of_a_term_are_named_where_they_differ(tmp_path: Path) -> None:
+    labels = labels_of(
+        tmp_path,
+        [
+            term("distillation", 1.0, 0.02),
+            term("distillation", 1.0, 0.03, teacher_language="en"),
+            term("distillation", 1.0, 0.03, teacher_language="de"),
+            term("score_agreement", 1.0, 0.07),
+        ],
+    )
+
+    assert labels == [
+        "x_y (temperature=0.02, distillation=1.0)",
+        "x_y (teacher_language=en, temperature=0.03, distillation=1.0)",
+        "x_y (teacher_language=de, temperature=0.03, distillation=1.0)",
+        "x_y (score_agreement=1.0)",
     ]
 
 
@@ -202,6 +220,10 @@ def test_long_values_are_named_only_where_nothing_shorter_tells_runs_apart(tmp_p
     slow = many | {"optim": {"lr": 1e-5}}
 
     assert labels_of(tmp_path / "apart", [few, slow]) == ["x_y", "x_y (lr=1e-05)"]
+    assert labels_of(tmp_path / "unset", [{"data": {}}, many]) == [
+        "x_y",
+        'x_y (sets=["set-a", "set-b", "set-c", "set-d", "set-e", "set-f", "set-g", "set-h"])',
+    ]
     assert labels_of(tmp_path / "alike", [few, many, slow]) == [
         'x_y (sets=["set-a", "set-b"])',
         "x_y",

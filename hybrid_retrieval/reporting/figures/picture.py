@@ -28,7 +28,7 @@ def write_picture(comparisons: Sequence[Comparison], file: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - half a second to import
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    heights = [max(2.6, 1.3 + 0.42 * len(c.experiments)) for c in comparisons]
+    heights = [max(2.6, 1.3 + _row_height(c) * len(c.experiments)) for c in comparisons]
     figure = Figure(figsize=(10, sum(heights)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     parts = figure.subfigures(len(comparisons), 1, height_ratios=heights, squeeze=False)
@@ -100,6 +100,12 @@ def _draw_rank_distance(axes: "Axes", comparison: Comparison) -> None:
 def _clean(axes: "Axes") -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _row_height(comparison: Comparison) -> float:
+    """Inches of a row that has room for the longest label."""
+    lines = max(_wrapped(e.label).count("\n") + 1 for e in comparison.experiments)
+    return max(0.42, 0.18 * lines + 0.06)
 
 
 def _wrapped(label: str) -> str:

@@ -8,6 +8,7 @@ data=$(cd "$1" && pwd)
 out=${2:-outputs/hybrid_study}
 part=${3:-all}
 hr=${HYBRID_RETRIEVAL:-hybrid-retrieval}
+python=${PYTHON:-python} # of the environment that has hybrid_retrieval
 xquad="benchmark=xquad_r benchmark.path=$data/xquad-r"
 study="experiment=hybrid_study data.path=$data benchmark.path=$data/xquad-r"
 english_teacher="loss.teacher_language=en loss.term_options.teacher_alignment.temperature=0.02"
@@ -59,6 +60,12 @@ if wanted arms; then
   sweep arms-nine-languages sampler=hybrid seed=1 'data.languages=[ar,de,en,es,hi,ru,th,tr,zh]' # without el and vi
   sweep arms-600-steps sampler=hybrid seed=1 trainer.max_steps=600 trainer.val_check_interval=200
   $hr compare "$out/strategies" "$out"/arms-* out="$out/arms"
+  # A backbone that is no retriever yet.
+  weak=$out/six-layers
+  [ -d "$weak/model" ] || "$python" "$here/first_layers.py" 6 "$weak/model"
+  evaluated "$weak/model" "$weak/untrained" $xquad
+  $hr train -m $study sampler=x_x_mono,x_y,hybrid seed=1 backbone.source="$weak/model" backbone.name=six_layers \
+    hydra.sweep.dir="$weak/strategies"
 fi
 
 # Each on hybrid batches with alpha 0.5, seed 1.
@@ -73,4 +80,49 @@ if wanted terms; then
   term reverse loss.reverse=1
   term schedule 'sampler.alpha={start: 1.0, end: 0.0, steps: null}'
   $hr compare "$out/strategies" "$out"/terms-* out="$out/terms"
+fi
+
+# What to train on for the target: on half of NTREX, judged on the other half and on English Wikipedia sentences.
+if wanted recipe; then
+  kept=$out/held-out
+  [ -d "$kept" ] || "$python" "$here/held_out.py" "$data" "$kept"
+  trial() { # <name> <sets>
+    run=$out/recipe/$1
+    [ -d "$run/model" ] || $hr train $study data.sets="[$2]" loss.terms.teacher_alignment=10 $english_teacher \
+      evaluate=false hydra.run.dir="$run"
+    judged "$run/model" "$run"
+  }
+  judged() { # <model> <folder>
+    evaluated "$1" "$2/wiki" benchmark=beir benchmark.path="$kept/new_wiki_sentences"
+    evaluated "$1" "$2/ntrex" benchmark=parallel benchmark.path="$kept/parallel-qa/ntrex-held-out" benchmark.split=test
+  }
+  qa() { printf '{reader: jsonl, path: %s, options: {passage_variants: first}}' "$1"; }
+  of="$data/parallel-qa"
+  half="$(qa "$kept/parallel-qa/ntrex-half"),$(qa "$of/pseudo-tico19"),$(qa "$of/react-docs")"
+  half="$half,$(qa "$of/ms-customer-insights"),$(qa "$of/ms-project-operations")"
+  sentences="{reader: parallel_sentences, path: $kept/parallel-sentences/ntrex-half}"
+  sentences="$sentences,{reader: parallel_sentences, path: $data/parallel-sentences/tico19}"
+  sentences="$sentences,{reader: mkqa, path: $data/mkqa/test_questions}"
+  judged e5_small_q4 "$out/recipe/untrained"
+  trial study "$half,$(qa "$of/ms-alchemy-insights")"
+  trial sentences "$half,$(qa "$of/ms-alchemy-insights"),$sentences"
+  trial sentences-without-alchemy "$half,$sentences"
+fi
+
+if wanted target; then
+  [ -f "$out/target/metrics.json" ] || $hr train experiment=hybrid_study_target data.path="$data" \
+    benchmark.path="$data/xquad-r" seed=1 hydra.run.dir="$out/target"
+fi
+
+# Other benchmarks, with the untrained encoder, seed 1 of each strategy and the target.
+if wanted transfer; then
+  for run in untrained "$out"/strategies/x_x_mono*seed1* "$out"/strategies/x_y*seed1* "$out"/strategies/hybrid*seed1* \
+    "$out/target"; do
+    [ "$run" = untrained ] && model=e5_small_q4 || model=$run/model
+    evaluated "$model" "$out/transfer/${run##*/}/tatoeba" benchmark=tatoeba benchmark.path="$data/tatoeba"
+    for subset in new_wiki amazon_reviews reddit; do
+      evaluated "$model" "$out/transfer/${run##*/}/$subset" benchmark=squadshifts benchmark.path="$data/squadshifts" \
+        benchmark.subset="$subset"
+    done
+  done
 fi

@@ -1,8 +1,8 @@
 """Does a rerun of the study show what the study claims? check_claims.py <folder of runs> [claims.json]
 
-Each claim of claims.json is a difference between two strategies (mean over the seeds found) in one metric,
-and the interval that it must lie in. Prints a line a claim; the exit status is 1 if one fails, 2 if runs are
-missing.
+Each claim of claims.json is a difference in one metric between runs of two names, such as x_y-seed1-4f2a
+and hybrid-seed1-93cb (mean over the seeds found), and the interval that it must lie in. Prints a line a
+claim; the exit status is 1 if one fails, 2 if runs are missing.
 """
 
 import json
@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 CLAIMS = Path(__file__).with_name("claims.json")
-UNTRAINED = "untrained"
 
 
 def read_runs(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The metrics.json files below a folder by strategy; "untrained" for a model that no run trained."""
+    """The metrics.json files below a folder by what their folder's name says before its first hyphen."""
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.rglob("metrics.json")):
         metrics = json.loads(path.read_text(encoding="utf-8"))
-        found.setdefault((metrics["run"] or {}).get("strategy", UNTRAINED), []).append(metrics)
+        found.setdefault(path.parent.name.partition("-")[0], []).append(metrics)
     return found
 
 

@@ -9,8 +9,10 @@ hr=${HYBRID_RETRIEVAL:-hybrid-retrieval}
 here=$(dirname "$0")
 languages="[ar,en,hi,ru,zh]"
 $hr prepare
-[ -f "$out/untrained/metrics.json" ] || $hr evaluate model=e5_small_q4 precision=fast \
-  benchmark=xquad_r benchmark.path="$data/xquad-r" benchmark.languages="$languages" hydra.run.dir="$out/untrained"
-$hr train -m experiment=hybrid_study data.path="$data" benchmark.path="$data/xquad-r" benchmark.languages="$languages" \
-  trainer.max_steps=60 sampler=x_x_mono,x_y,hybrid seed=1 hydra.sweep.dir="$out"
+set -- benchmark=xquad_r benchmark.path="$data/xquad-r" benchmark.languages="$languages"
+[ -f "$out/untrained/metrics.json" ] || $hr evaluate model=e5_small_q4 precision=fast "$@" hydra.run.dir="$out/untrained"
+set -- experiment=hybrid_study data.path="$data" "$@" trainer.max_steps=60 seed=1
+$hr train -m "$@" sampler=x_x_mono,x_y,hybrid hydra.sweep.dir="$out"
+[ -f "$out/teacher_alignment/metrics.json" ] || $hr train "$@" sampler=hybrid loss.terms.teacher_alignment=10 \
+  loss.teacher_language=en loss.term_options.teacher_alignment.temperature=0.02 hydra.run.dir="$out/teacher_alignment"
 "${PYTHON:-python3}" "$here/check_claims.py" "$out"

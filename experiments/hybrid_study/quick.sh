@@ -13,6 +13,6 @@ set -- benchmark=xquad_r benchmark.path="$data/xquad-r" benchmark.languages="$la
 [ -f "$out/untrained/metrics.json" ] || $hr evaluate model=e5_small_q4 precision=fast "$@" hydra.run.dir="$out/untrained"
 set -- experiment=hybrid_study data.path="$data" "$@" trainer.max_steps=60 seed=1
 $hr train -m "$@" sampler=x_x_mono,x_y,hybrid hydra.sweep.dir="$out"
-[ -f "$out/teacher_alignment/metrics.json" ] || $hr train "$@" sampler=hybrid loss.terms.teacher_alignment=10 \
-  loss.teacher_language=en loss.term_options.teacher_alignment.temperature=0.02 hydra.run.dir="$out/teacher_alignment"
+[ -f "$out/teacher_alignment/metrics.json" ] || $hr train "$@" sampler=hybrid loss=multilingual_distillation \
+  hydra.run.dir="$out/teacher_alignment"
 "${PYTHON:-python3}" "$here/check_claims.py" "$out"

@@ -11,7 +11,6 @@ hr=${HYBRID_RETRIEVAL:-hybrid-retrieval}
 python=${PYTHON:-python} # of the environment that has hybrid_retrieval
 xquad="benchmark=xquad_r benchmark.path=$data/xquad-r"
 study="experiment=hybrid_study data.path=$data benchmark.path=$data/xquad-r"
-english_teacher="loss.teacher_language=en loss.term_options.teacher_alignment.temperature=0.02"
 
 wanted() { [ "$part" = all ] || [ "$part" = "$1" ]; }
 
@@ -72,9 +71,9 @@ fi
 if wanted terms; then
   term() { name=$1 && shift && sweep "terms-$name" sampler=hybrid seed=1 "$@"; }
   term distillation loss.terms.distillation=1 loss.term_options.distillation.temperature=0.02 loss.teacher_language=en
-  term teacher_alignment $english_teacher loss.terms.teacher_alignment=10
+  term teacher_alignment loss=multilingual_distillation
   term score_agreement loss.terms.score_agreement=1 loss.term_options.score_agreement.temperature=0.02
-  term alignment loss=alignment loss.temperature=0.02
+  term alignment loss=alignment
   term variance loss.terms.variance=0.1
   term within_view loss.within_view=true
   term reverse loss.reverse=1
@@ -88,7 +87,7 @@ if wanted recipe; then
   [ -d "$kept" ] || "$python" "$here/held_out.py" "$data" "$kept"
   trial() { # <name> <sets>
     run=$out/recipe/$1
-    [ -d "$run/model" ] || $hr train $study data.sets="[$2]" loss.terms.teacher_alignment=10 $english_teacher \
+    [ -d "$run/model" ] || $hr train $study data.sets="[$2]" loss=multilingual_distillation \
       evaluate=false hydra.run.dir="$run"
     judged "$run/model" "$run"
   }

@@ -124,12 +124,17 @@ def _labels(runs: Sequence[Run], among: Sequence[Run]) -> list[str]:
             key: _commonest(values[key]) for key in long if all(key in other.settings for other in rivals)
         }
         details = [
-            _model_name(run, values["model"]) if key == "model" else f"{name}={run.settings[key]}"
+            _model_name(run, values["model"]) if key == "model" else f"{name}={_plain(run.settings[key])}"
             for key, name in names.items()
             if key in run.settings and run.settings[key] != left_out.get(key)
         ]
         labels.append(f"{run.strategy} ({', '.join(details)})" if details else run.strategy)
     return labels
+
+
+def _plain(value: str) -> str:
+    """A list of names as it is written on a command line."""
+    return value.replace('"', "") if value.startswith("[") else value
 
 
 def _set_in_some(key: str, runs: Sequence[Run]) -> bool:

@@ -222,10 +222,10 @@ def test_long_values_are_named_only_where_nothing_shorter_tells_runs_apart(tmp_p
     assert labels_of(tmp_path / "apart", [few, slow]) == ["x_y", "x_y (lr=1e-05)"]
     assert labels_of(tmp_path / "unset", [{"data": {}}, many]) == [
         "x_y",
-        'x_y (sets=["set-a", "set-b", "set-c", "set-d", "set-e", "set-f", "set-g", "set-h"])',
+        "x_y (sets=[set-a, set-b, set-c, set-d, set-e, set-f, set-g, set-h])",
     ]
     assert labels_of(tmp_path / "alike", [few, many, slow]) == [
-        'x_y (sets=["set-a", "set-b"])',
+        "x_y (sets=[set-a, set-b])",
         "x_y",
         "x_y (lr=1e-05)",
     ]

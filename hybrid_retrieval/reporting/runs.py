@@ -103,6 +103,8 @@ class Run:
             if isinstance(config.get(section), dict):
                 own.update(_flatten(config[section], section))
         own = _without_terms_off(own)
+        if not own.get("trainer.monitor"):  # then no validation changes the model
+            own.pop("trainer.val_check_interval", None)
         return {
             k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)
             for k, v in own.items()

@@ -229,3 +229,17 @@ def test_long_values_are_named_only_where_nothing_shorter_tells_runs_apart(tmp_p
         "x_y",
         "x_y (lr=1e-05)",
     ]
+
+
+def test_when_a_run_validated_tells_it_apart_only_if_that_chose_its_model(tmp_path: Path) -> None:
+    for seed, interval in ((1, 50), (2, 100)):
+        trainer = {"val_check_interval": interval}
+        write_run(tmp_path / "last" / str(seed), "x_y", seed, config={"trainer": trainer})
+        best = trainer | {"monitor": "val/loss"}
+        write_run(tmp_path / "best" / str(seed), "x_y", seed, config={"trainer": best})
+
+    assert [e.seeds for e in group_runs(find_runs([tmp_path / "last"]))] == [[1, 2]]
+    assert [e.label for e in group_runs(find_runs([tmp_path / "best"]))] == [
+        "x_y (val_check_interval=50)",
+        "x_y (val_check_interval=100)",
+    ]

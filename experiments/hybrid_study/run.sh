@@ -72,6 +72,7 @@ if wanted terms; then
   term() { name=$1 && shift && sweep "terms-$name" sampler=hybrid seed=1 "$@"; }
   term distillation loss.terms.distillation=1 loss.term_options.distillation.temperature=0.02 loss.teacher_language=en
   term teacher_alignment loss=multilingual_distillation
+  term teacher_alignment-60-steps loss=multilingual_distillation trainer.max_steps=60
   term score_agreement loss.terms.score_agreement=1 loss.term_options.score_agreement.temperature=0.02
   term alignment loss=alignment
   term variance loss.terms.variance=0.1

@@ -2,6 +2,8 @@
 
 import os
 import re
+import signal
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -82,6 +84,8 @@ def _of_loader(error: Exception, trainer: pl.Trainer) -> UserError | RunFailedEr
     if not found:
         return None
     pid, how = found[0][1], found[0][2].replace("is killed", "was killed")
+    if "killed" not in how and (number := _signal_of_worker(error)) is not None:
+        how = f"was killed by signal: {signal.strsignal(number)}"
     why = ", perhaps for want of memory: lower data.workers"
     if "Bus error" in how:
         why = (
@@ -89,3 +93,16 @@ def _of_loader(error: Exception, trainer: pl.Trainer) -> UserError | RunFailedEr
             "container: --shm-size), or lower data.workers"
         )
     return RunFailedError(f"a process that loads data ({pid}, of data.workers) {how}{why}. {_GO_ON}")
+
+
+def _signal_of_worker(error: BaseException) -> int | None:
+    """What ended a process that loads data, where torch did not say.
+
+    torch asks the system, which no longer knows when Python took the exit status first. So the status is read
+    from the processes that torch found gone, in the frame that raised the exception; None if there are none.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for worker in frame.f_locals.get("failed_workers", ()):
+            if worker.exitcode is not None and worker.exitcode < 0:
+                return -int(worker.exitcode)
+    return None

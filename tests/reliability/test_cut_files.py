@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils import signal_handling
 
 from hybrid_retrieval.data import step_loader
 from hybrid_retrieval.data.parallel import ParallelCorpus
@@ -137,7 +138,13 @@ def test_loader_process_that_gives_nothing(corpus: Path, monkeypatch: pytest.Mon
         list(StepLoader(batches, ROWS, workers=1))
 
 
-def test_loader_process_that_is_killed_with_all_files_whole(corpus: Path) -> None:
+@pytest.mark.parametrize("torch_says_why", [True, False])
+def test_loader_process_that_is_killed_with_all_files_whole(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, torch_says_why: bool
+) -> None:
+    if not torch_says_why:  # as where Python takes the exit status before torch asks for it
+        monkeypatch.setattr(signal_handling, "_error_if_any_worker_fails", lambda: None)
+
     def die(row: int) -> str:
         os.kill(os.getpid(), signal.SIGBUS)
         return ""

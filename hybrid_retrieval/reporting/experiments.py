@@ -104,14 +104,15 @@ def _labels(runs: Sequence[Run], among: Sequence[Run]) -> list[str]:
     nothing. What goes with a term of the loss is named where runs with the term differ in it; long values,
     such as lists of data sets, only where shorter ones leave two runs alike, but for the commonest.
     """
+    by_strategy: dict[str, dict[str, list[str]]] = {}
+    for run in among:
+        of_strategy = by_strategy.setdefault(run.strategy, {})
+        for key, value in run.settings.items():
+            of_strategy.setdefault(key, []).append(value)
     labels = []
     for run in runs:
         rivals = [other for other in runs if other.strategy == run.strategy]
-        values: dict[str, list[str]] = {}
-        for other in among:
-            if other.strategy == run.strategy:
-                for key, value in other.settings.items():
-                    values.setdefault(key, []).append(value)
+        values = by_strategy[run.strategy]
         differing = sorted(
             key
             for key in {key for other in rivals for key in other.settings} - {"strategy"}

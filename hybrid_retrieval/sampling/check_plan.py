@@ -76,6 +76,26 @@ def check_pairs(
             )
 
 
+def check_usable(
+    strategy: Strategy,
+    sources: Sequence[TripleSource],
+    eligible: Sequence[EligibleTriples],
+    languages: Sequence[str],
+) -> None:
+    """Check that the strategy can use some triple of every data set.
+
+    Raises:
+        UserError: a data set has none that it can use.
+    """
+    for source, own in zip(sources, eligible, strict=True):
+        if len(own) == 0:
+            raise UserError(
+                f"sampler={strategy.name} can use no triple of data set '{source.name}': none has query and "
+                f"passage in one of {', '.join(languages)}. Leave the data set out: "
+                f"data.leave_out={source.name}, or shorten data.sets."
+            )
+
+
 def check_size(source: TripleSource, eligible: EligibleTriples, batch_size: int) -> None:
     """Check that a data set can fill a batch of each kind on its own.
 

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from hybrid_retrieval.errors import UserError
-from hybrid_retrieval.sampling.check_plan import check_languages, check_names, check_pairs, check_size, notes
+from hybrid_retrieval.sampling.check_plan import (
+    check_languages,
+    check_names,
+    check_pairs,
+    check_size,
+    check_usable,
+    notes,
+)
 from hybrid_retrieval.sampling.counter_random import hash64, stream_key, uniforms
 from hybrid_retrieval.sampling.eligible import EligibleTriples
 from hybrid_retrieval.sampling.global_batch import GlobalBatch
@@ -77,6 +84,7 @@ class BatchPlan:
         self._eligible = [EligibleTriples(s, self.languages, strategy, language_tau) for s in sources]
         check_languages(sources, self._eligible, self.languages)
         check_pairs(strategy, sources, self._eligible, self.languages)
+        check_usable(strategy, sources, self._eligible, self.languages)
         self.notes = notes(strategy, sources, self._eligible)
         self.triples_per_epoch = sum(len(e) for e in self._eligible)
         target = max(1, min(_MAX_WINDOW_BATCHES, _WINDOW_PAIRS // global_batch_size))

@@ -214,6 +214,13 @@ def test_impossible_plans_are_refused_with_the_reason(
         BatchPlan([source], strategy, languages, batch, 1)
 
 
+@pytest.mark.parametrize("mix_datasets", [False, True])
+def test_a_data_set_of_which_nothing_can_be_used_is_named_with_the_way_out(mix_datasets: bool) -> None:
+    sources = [complete(50, LANGUAGES, "all"), complete(50, ("de", "es"), "no-english")]
+    with pytest.raises(UserError, match=r"'no-english'.* in one of en\. .*data\.leave_out=no-english"):
+        BatchPlan(sources, EnEnStrategy(), LANGUAGES, 8, 1, mix_datasets=mix_datasets)
+
+
 @pytest.mark.parametrize("alpha", [-0.1, 1.5, "half", True, float("nan")])
 def test_alpha_outside_the_unit_interval_is_refused(alpha: float) -> None:
     with pytest.raises(UserError, match=r"sampler\.alpha"):

@@ -80,6 +80,12 @@ def _check(cfg: DictConfig) -> None:
         value = cfg[name]
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise UserError(f"{name}={value} must be a whole number of at least {least}.")
+    for name, value in (
+        ("data.max_query_length", cfg.data.max_query_length),
+        ("data.max_passage_length", cfg.data.max_passage_length),
+    ):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 8):
+            raise UserError(f"{name}={value} must be a whole number of at least 8, or null.")
     if isinstance(cfg.cache_gb, bool) or not isinstance(cfg.cache_gb, int | float) or cfg.cache_gb <= 0:
         raise UserError(f"cache_gb={cfg.cache_gb} must be a number above 0.")
     if not isinstance(cfg.keep_embeddings, bool):

@@ -23,13 +23,14 @@ def embedder_of(cfg: DictConfig, device: torch.device, *, distributed: bool = Fa
 
     Args:
         cfg: with `model`, `embeddings`, `token_budget`, `keep_embeddings`, `cache_gb`, `dtype`,
-            `precision` and `paths`.
+            `precision` and `paths`; texts are cut at the lengths of its `data`, if it has some.
         device: as for `load_embedder`.
         distributed: as for `load_embedder`.
 
     Raises:
         UserError: as `load_embedder`.
     """
+    data = cfg.get("data") or {}
     return load_embedder(
         str(cfg.model) if cfg.model else None,
         queries=cfg.embeddings.queries,
@@ -40,6 +41,8 @@ def embedder_of(cfg: DictConfig, device: torch.device, *, distributed: bool = Fa
         cache_gb=cfg.cache_gb,
         dtype=cfg.dtype,
         precision=check_precision(cfg.precision, "precision"),
+        max_query_length=data.get("max_query_length"),
+        max_passage_length=data.get("max_passage_length"),
         distributed=distributed,
     )
 
@@ -55,6 +58,8 @@ def load_embedder(
     cache_gb: float = 20.0,
     dtype: str = "float32",
     precision: str = "auto",
+    max_query_length: int | None = None,
+    max_passage_length: int | None = None,
     distributed: bool = False,
 ) -> Embedder:
     """The embedder that a command line asks for: a model, or files of embeddings.
@@ -66,6 +71,8 @@ def load_embedder(
         candidates: file of the candidates' embeddings.
         device: where the model runs.
         token_budget, cache, cache_gb, dtype, precision, distributed: as for `EncoderEmbedder`.
+        max_query_length: tokens after which a query is cut, if the model does not cut it earlier.
+        max_passage_length: the same for passages.
 
     Raises:
         UserError: both a model and files, or neither; no such model or file, or a damaged one.
@@ -93,6 +100,8 @@ def load_embedder(
         log.info("%s; using sentence-transformers", error)
         if precision != "auto":
             log.warning("precision=%s has no effect: sentence-transformers encodes as it does", precision)
+        if max_query_length or max_passage_length:
+            log.warning("the lengths of data have no effect: sentence-transformers cuts texts as it does")
         library_model = load_sentence_transformer(folder, device, reason=str(error))
         return SentenceTransformerEmbedder(
             library_model,
@@ -103,6 +112,7 @@ def load_embedder(
             dtype=dtype,
             distributed=distributed,
         )
+    encoder.tokenizer = encoder.tokenizer.shortened(max_query_length, max_passage_length)
     return EncoderEmbedder(
         encoder.to(device),
         name=model,

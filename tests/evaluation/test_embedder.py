@@ -14,6 +14,7 @@ from hybrid_retrieval.evaluation.embedder import EncoderEmbedder
 from hybrid_retrieval.evaluation.embedding_files import EmbeddingFiles
 from hybrid_retrieval.evaluation.library_embedder import SentenceTransformerEmbedder
 from hybrid_retrieval.evaluation.load_embedder import load_embedder
+from hybrid_retrieval.models.text_tokenizer import TextKind
 from hybrid_retrieval.models.tiny import prepare_tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,6 +48,21 @@ def test_a_folder_is_an_encoder(tiny: Path) -> None:
     embedder = load_embedder(str(tiny), token_budget=100, dtype="float16")
     assert isinstance(embedder, EncoderEmbedder)
     assert (embedder.name, embedder.token_budget, embedder.dtype.name) == (str(tiny), 100, "float16")
+
+
+def test_what_lies_behind_the_length_asked_for_plays_no_part(tiny: Path) -> None:
+    texts = ["one two three four five six seven " + end for end in ("eight", "nine")]
+    kinds: tuple[TextKind, ...] = ("query", "passage")
+    for kind in kinds:
+        whole = load_embedder(str(tiny)).embed(["a", "b"], texts, kind)
+        cut = load_embedder(str(tiny), max_query_length=8, max_passage_length=8).embed(
+            ["a", "b"], texts, kind
+        )
+        other = {f"max_{k}_length": 8 for k in kinds if k != kind}
+        unlike = load_embedder(str(tiny), **other).embed(["a", "b"], texts, kind)  # type: ignore[arg-type]
+        assert not np.array_equal(whole[0], whole[1])
+        np.testing.assert_array_equal(cut[0], cut[1])
+        np.testing.assert_array_equal(unlike, whole)
 
 
 def test_other_modules_run_in_the_library(weighted: Path) -> None:

@@ -1,6 +1,7 @@
 """`hybrid-retrieval mine` as a user gives it, and training on what it wrote."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from hybrid_retrieval.data.readers.jsonl import JsonlReader
 from hybrid_retrieval.models.encoder import TextEncoder
+from hybrid_retrieval.models.text_tokenizer import TextKind, TextTokenizer
 from tests.conftest import Command
 from tests.data.memory_reader import opened
 from tests.own_data import LANGUAGES, ROWS, own_data_overrides, write_own_data
@@ -87,6 +89,27 @@ def test_round_trip_keeps_rows_and_splits(command: Command, own_data: Path, tmp_
     negatives = train.negatives(np.arange(len(train)), 8)
     assert (negatives >= 0).all()
     assert not (negatives == train.positives(np.arange(len(train)))[:, None]).any()
+
+
+def test_texts_are_cut_at_the_lengths_of_the_data(
+    command: Command, own_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest: dict[str, int] = {}
+    tokenise = TextTokenizer.__call__
+
+    def watched(tokenizer: TextTokenizer, texts: Sequence[str], kind: TextKind) -> list[list[int]]:
+        sequences = tokenise(tokenizer, texts, kind)
+        longest[kind] = max(longest.get(kind, 0), *map(len, sequences))
+        return sequences
+
+    monkeypatch.setattr(TextTokenizer, "__call__", watched)
+    lengths = ("data.max_query_length=8", "data.max_passage_length=9")
+    outcome = command(*arguments(own_data, tmp_path / "a", ANY, *lengths))
+
+    assert outcome.status == 0, outcome
+    assert longest == {"query": 8, "passage": 9}
+    short = arguments(own_data, tmp_path / "b", "data.max_passage_length=4")
+    refused(command, *short, says=["data.max_passage_length=4", "at least 8"])
 
 
 def test_second_mining_encodes_nothing(

@@ -22,6 +22,7 @@ from hybrid_retrieval.reporting.differences import (
     Pair,
     choose_pairs,
     paired_units,
+    pairs_with,
     run_tests,
 )
 from hybrid_retrieval.reporting.experiments import Experiment, group_runs
@@ -152,7 +153,8 @@ def compare_runs(
         folders: run folders or folders of runs.
         metric: of the main columns, a key of metrics.json; None for each benchmark's usual one. A benchmark
             that lacks it shows its usual one, if another benchmark has it.
-        baseline: the strategy the others are tested against.
+        baseline: what the others are tested against: a strategy, or the folder of a run (its path, or its
+            name alone), which stands for its experiment.
         benchmark: leave runs on other benchmarks out.
         paper: put the published rows beside ours, where the paper reports the benchmark and metric.
 
@@ -160,17 +162,11 @@ def compare_runs(
         UserError: no runs, unreadable ones, tests of runs that hold different queries, an unknown metric,
             baseline or strategy.
     """
-    if baseline not in STRATEGY_ORDER:
-        raise UserError(f"baseline={baseline}: no such strategy. Choose one of {', '.join(STRATEGY_ORDER)}.")
     groups, apart = group_by_benchmark(find_runs(folders, benchmark))
     every = [run for group in groups for run in group.runs]
-    strategies = list(dict.fromkeys(run.strategy for run in every))
-    if baseline not in {*strategies, DEFAULT_BASELINE}:
-        raise UserError(
-            f"baseline={baseline}: no run of it. The strategies found are {', '.join(strategies)}."
-        )
+    against = _baseline(baseline, every)
     parts = [
-        _Part.of(group, every, chosen, remark, baseline)
+        _Part.of(group, every, chosen, remark, against)
         for group, (chosen, remark) in zip(groups, _metrics(groups, metric), strict=True)
     ]
     tested = iter(run_tests([pair for part in parts for pair in part.pairs]))
@@ -210,16 +206,40 @@ class _Part:
 
     @classmethod
     def of(
-        cls, group: BenchmarkGroup, every: Sequence[Run], metric: str, remark: str, baseline: str
+        cls, group: BenchmarkGroup, every: Sequence[Run], metric: str, remark: str, baseline: str | Run
     ) -> "_Part":
         runs = group.runs
         experiments = group_runs(runs, among=every)
         main, bias = main_columns(runs, metric), bias_columns(runs)
-        pairs = paired_units(
-            choose_pairs(experiments, baseline), [*main, *(c for c in bias if c.metric not in DECOMPOSITION)]
-        )
+        if isinstance(baseline, Run):
+            chosen = pairs_with(experiments, baseline)
+        else:
+            chosen = choose_pairs(experiments, baseline)
+        pairs = paired_units(chosen, [*main, *(c for c in bias if c.metric not in DECOMPOSITION)])
         further = further_columns(runs, metric)
         return cls(group.name, experiments, metric, remark, main, further, bias, pairs)
+
+
+def _baseline(name: str, runs: Sequence[Run]) -> str | Run:
+    """A strategy, or a run in the folder of that path or, where there is none, of that name."""
+    strategies = list(dict.fromkeys(run.strategy for run in runs))
+    if name in {*strategies, DEFAULT_BASELINE}:
+        return name
+    path = Path(name).resolve()
+    found = [run for run in runs if path in (folder := run.folder.resolve(), *folder.parents)]
+    found = found or [run for run in runs if run.folder.name == name]
+    if not found:
+        what = "no run of it" if name in STRATEGY_ORDER else "no such strategy, nor a run in such a folder"
+        raise UserError(
+            f"baseline={name}: {what}. The strategies found are {', '.join(strategies)}; the folder of a run "
+            "will do, too."
+        )
+    if any(run.settings != found[0].settings for run in found):
+        raise UserError(
+            f"baseline={name}: runs of several experiments are there. Give the folder of one, such as "
+            f"{found[0].folder}."
+        )
+    return found[0]
 
 
 def _metrics(groups: Sequence[BenchmarkGroup], wanted: str | None) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from hybrid_retrieval.evaluation.significance import bootstrap, effect_size, hol
 from hybrid_retrieval.reporting.columns import Column
 from hybrid_retrieval.reporting.experiments import ENDS, Experiment, constant_alpha
 from hybrid_retrieval.reporting.per_query import PerQuery, macro_units, read_per_query
-from hybrid_retrieval.reporting.runs import UNTRAINED
+from hybrid_retrieval.reporting.runs import UNTRAINED, Run
 from hybrid_retrieval.reporting.statistics import summary
 
 SIGNIFICANCE_LEVEL = 0.05
@@ -124,6 +124,12 @@ def choose_pairs(experiments: Sequence[Experiment], baseline: str) -> list[tuple
             if parent is not None and parent is not experiment:
                 pairs.append((experiment, parent))
     return pairs
+
+
+def pairs_with(experiments: Sequence[Experiment], run: Run) -> list[tuple[Experiment, Experiment]]:
+    """Each experiment with the one that a run belongs to; none where that is not on the benchmark."""
+    baseline = next((e for e in experiments if e.runs[0].settings == run.settings), None)
+    return [(e, baseline) for e in experiments if baseline is not None and e is not baseline]
 
 
 def paired_units(pairs: Sequence[tuple[Experiment, Experiment]], columns: Sequence[Column]) -> list[Pair]:

@@ -209,7 +209,7 @@ def _flatten(section: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _without_terms_off(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without the terms of the loss whose weight is 0, their options, and an unused teacher."""
+    """Settings without the parts of the loss whose weight is 0, their options, and an unused teacher."""
     on = {
         key.removeprefix(_TERM)
         for key, weight in settings.items()
@@ -220,6 +220,8 @@ def _without_terms_off(settings: dict[str, Any]) -> dict[str, Any]:
         for key, value in settings.items()
         if not key.startswith((_TERM, _TERM_OPTION)) or key.split(".")[2] in on
     }
+    if kept.get("loss.reverse") == 0:
+        del kept["loss.reverse"]
     if on.isdisjoint(TERMS_WITH_TEACHER):
         kept.pop("loss.teacher_language", None)
     if on.isdisjoint(TERMS_WITH_TEACHER) or kept.get("loss.teacher") == "initial":  # as null

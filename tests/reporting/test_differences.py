@@ -118,6 +118,30 @@ def test_a_baseline_that_nobody_trained_is_refused(tmp_path: Path) -> None:
         compare_one(tmp_path, baseline="best")
 
 
+def test_a_run_as_baseline_stands_for_its_experiment(tmp_path: Path) -> None:
+    """So that a term of the loss is tested against the same strategy without it, on every benchmark."""
+    for alpha in (0.25, 0.5, 0.75):
+        for seed in (1, 2):
+            write_run(tmp_path / f"{alpha}-{seed}", "hybrid", seed, alpha=alpha, questions=8)
+    write_run(tmp_path / "untrained", "untrained", questions=8)
+    quarter, half, most = (f"hybrid (alpha={alpha})" for alpha in (0.25, 0.5, 0.75))
+
+    for name in ("0.5-1", "0.5-2", str(tmp_path / "0.5-2")):
+        found = compare_one(tmp_path, baseline=name).differences
+        assert {(d.experiment, d.baseline) for d in found} == {
+            (e, half) for e in ("untrained", quarter, most)
+        }
+    found = compare_one(tmp_path, baseline="untrained").differences
+    assert {(d.experiment, d.baseline) for d in found if d.experiment != half} == {
+        (quarter, "untrained"),
+        (most, "untrained"),
+    }
+    with pytest.raises(
+        UserError, match=r"several experiments .* Give the folder of one, such as .*0\.25-1"
+    ):
+        compare_one(tmp_path, baseline=str(tmp_path))
+
+
 def test_a_missing_default_baseline_is_replaced_by_the_first_trained(study: Path) -> None:
     experiments = [e for e in group_runs(find_runs([study])) if e.strategy != "x_x_mono"]
 

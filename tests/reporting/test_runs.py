@@ -181,6 +181,12 @@ def test_terms_are_named_where_they_have_a_weight(tmp_path: Path) -> None:
     ]
 
 
+def test_the_reverse_direction_is_named_where_it_has_a_weight(tmp_path: Path) -> None:
+    labels = labels_of(tmp_path, [{"loss": {"reverse": 0.0}}, {"loss": {"reverse": 0.5}}])
+
+    assert labels == ["x_y", "x_y (reverse=0.5)"]
+
+
 def test_options_of_a_term_are_named_where_they_differ(tmp_path: Path) -> None:
     labels = labels_of(
         tmp_path,

@@ -34,6 +34,7 @@ _TERM, _TERM_OPTION = "loss.terms.", "loss.term_options."
 OF_TERMS = (_TERM_OPTION, "loss.teacher")
 """How the keys of settings begin that a run has only with a term of the loss."""
 TERMS_WITH_TEACHER = ("distillation", "teacher_alignment")
+_OFF_AT_0 = ("loss.reverse", "data.hard_negatives")
 _MEASURED = {"seed", "train_seconds", "energy_joules"}
 # A setting that is off is as one that the run's version did not have yet.
 _EMPTY: tuple[Any, ...] = ([], {}, "")
@@ -102,7 +103,7 @@ class Run:
         for section in _SETTING_SECTIONS:
             if isinstance(config.get(section), dict):
                 own.update(_flatten(config[section], section))
-        own = _without_terms_off(own)
+        own = _without_what_is_off(own)
         if not own.get("trainer.monitor"):  # then no validation changes the model
             own.pop("trainer.val_check_interval", None)
         return {
@@ -208,8 +209,8 @@ def _flatten(section: dict[str, Any], prefix: str) -> dict[str, Any]:
     return flat
 
 
-def _without_terms_off(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without the parts of the loss whose weight is 0, their options, and an unused teacher."""
+def _without_what_is_off(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the terms of the loss whose weight is 0, their options, an unused teacher, and such."""
     on = {
         key.removeprefix(_TERM)
         for key, weight in settings.items()
@@ -220,8 +221,9 @@ def _without_terms_off(settings: dict[str, Any]) -> dict[str, Any]:
         for key, value in settings.items()
         if not key.startswith((_TERM, _TERM_OPTION)) or key.split(".")[2] in on
     }
-    if kept.get("loss.reverse") == 0:
-        del kept["loss.reverse"]
+    for key in _OFF_AT_0:
+        if kept.get(key) == 0:
+            del kept[key]
     if on.isdisjoint(TERMS_WITH_TEACHER):
         kept.pop("loss.teacher_language", None)
     if on.isdisjoint(TERMS_WITH_TEACHER) or kept.get("loss.teacher") == "initial":  # as null

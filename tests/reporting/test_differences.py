@@ -136,9 +136,7 @@ def test_a_run_as_baseline_stands_for_its_experiment(tmp_path: Path) -> None:
         (quarter, "untrained"),
         (most, "untrained"),
     }
-    with pytest.raises(
-        UserError, match=r"several experiments .* Give the folder of one, such as .*0\.25-1"
-    ):
+    with pytest.raises(UserError, match=r"several experiments .* Give the folder of one, such as .*0\.25-1"):
         compare_one(tmp_path, baseline=str(tmp_path))
 
 

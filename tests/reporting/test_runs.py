@@ -181,10 +181,11 @@ def test_terms_are_named_where_they_have_a_weight(tmp_path: Path) -> None:
     ]
 
 
-def test_the_reverse_direction_is_named_where_it_has_a_weight(tmp_path: Path) -> None:
-    labels = labels_of(tmp_path, [{"loss": {"reverse": 0.0}}, {"loss": {"reverse": 0.5}}])
+@pytest.mark.parametrize("section", ["loss.reverse", "data.hard_negatives"])
+def test_what_is_off_at_0_is_named_only_where_it_is_on(tmp_path: Path, section: str) -> None:
+    group, _, name = section.partition(".")
 
-    assert labels == ["x_y", "x_y (reverse=0.5)"]
+    assert labels_of(tmp_path, [{group: {name: 0}}, {group: {name: 2}}]) == ["x_y", f"x_y ({name}=2)"]
 
 
 def test_options_of_a_term_are_named_where_they_differ(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ bench-large: $(STAMP) ## exact search in 5 million embeddings, and FAISS against
 	$(BIN)/python -m benchmarks.large_corpus
 	$(BIN)/python -m benchmarks.faiss_recall
 
-reproduce-quick: $(STAMP) ## a reduced hybrid study and a check of its claims (27 minutes on a core; DATA=<folder with its data sets>)
+reproduce-quick: $(STAMP) ## a reduced hybrid study and a check of its claims (22 minutes on a core; DATA=<folder with its data sets>)
 	@test -n "$(DATA)" && test -d "$(DATA)/parallel-qa" && test -d "$(DATA)/xquad-r" || { \
 	  echo "error: DATA=$(DATA) has no parallel-qa/ and xquad-r/: make reproduce-quick DATA=<folder>; experiments/hybrid_study/README.md says what lies there" >&2; exit 2; }
 	HYBRID_RETRIEVAL=$(HR) experiments/hybrid_study/quick.sh "$(DATA)" outputs/reproduce-quick

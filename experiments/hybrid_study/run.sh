@@ -115,6 +115,11 @@ if wanted combined; then
   sweep combined-60-steps sampler=hybrid sampler.alpha=0.75 loss=multilingual_distillation trainer.max_steps=60 seed=1 \
     loss.terms.query_alignment=0.1 loss.terms.passage_alignment=0.1 \
     loss.term_options.query_alignment.temperature=0.05 loss.term_options.passage_alignment.temperature=0.05
+  # The mean of the weights of the three seeds.
+  runs=("$out"/distillation-60-steps/*/model)
+  [ -d "$out/mean/model" ] || "$hr" export model="'${runs[0]}'" output="'$out/mean/model'" \
+    "average.models=['${runs[1]}','${runs[2]}']"
+  evaluated "$out/mean/model" "$out/mean" "${xquad[@]}"
 fi
 
 # Each language's mean offset taken from the passages as they are indexed; nothing is trained.

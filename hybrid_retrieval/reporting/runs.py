@@ -210,7 +210,7 @@ def _flatten(section: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _without_what_is_off(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without the terms of the loss whose weight is 0, their options, an unused teacher, and such."""
+    """Settings without terms of weight 0, their options, an unused teacher, and what is off at 0."""
     on = {
         key.removeprefix(_TERM)
         for key, weight in settings.items()

@@ -14,6 +14,7 @@ from hybrid_retrieval.evaluation.encode import encode_texts
 from hybrid_retrieval.models.backbones import backbone_folder, spec_for
 from hybrid_retrieval.models.encoder import TextEncoder
 from hybrid_retrieval.models.text_tokenizer import TextKind
+from hybrid_retrieval.models.training_record import read_record, write_record
 from tests.conftest import Command
 from tests.own_data import write_own_data
 
@@ -140,8 +141,33 @@ def test_a_trained_model_keeps_what_trained_it(command: Command, tmp_path: Path)
     (model / "hybrid_retrieval.json").write_text('{"run": {"seed": 3}}\n', encoding="utf-8")
     assert command("export", f"model={model}", f"output={tmp_path / 'out'}").status == 0
 
-    found = (tmp_path / "out" / "hybrid_retrieval.json").read_text(encoding="utf-8")
-    assert found == '{"run": {"seed": 3}}\n'
+    assert read_record(tmp_path / "out") == {"seed": 3}
+
+
+def test_what_was_done_to_the_weights_is_kept_beside_what_trained_them(
+    command: Command, tmp_path: Path
+) -> None:
+    """So that an evaluation does not take a mean of models for one of them."""
+    model, folder = tmp_path / "model", write_own_data(tmp_path / "data", rows=120)
+    command("export", "model=tiny", f"output={model}")
+    write_record(model, {"seed": 3})
+    mean = ("average.models=[tiny]", "average.shares=[0.25]")
+    projection = (
+        *("projection=parallel", "data@projection.data=jsonl", f"projection.data.path={folder}"),
+        "projection.directions=1",
+    )
+    for name, changes in (("mean", mean), ("projected", projection)):
+        assert command("export", f"model={model}", f"output={tmp_path / name}", *changes).status == 0
+
+    assert read_record(tmp_path / "mean") == {
+        "seed": 3,
+        "averaged_with": ["tiny"],
+        "averaged_shares": [0.25],
+    }
+    projected = read_record(tmp_path / "projected")
+    assert projected is not None
+    assert projected.keys() == {"seed", "projection"}
+    assert projected["projection"]["directions"] == 1
 
 
 @pytest.mark.parametrize(

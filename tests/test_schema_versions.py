@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 import torch
 
-from hybrid_retrieval.commands import evaluate
 from hybrid_retrieval.data import parallel, recipe, token_table
 from hybrid_retrieval.data.build import prepare_corpus
 from hybrid_retrieval.data.parallel import ParallelCorpus
@@ -23,6 +22,7 @@ from hybrid_retrieval.index.faiss_folder import read_contents
 from hybrid_retrieval.index.language_shift import LanguageShift
 from hybrid_retrieval.index.shard_plan import PLAN_FILE, ShardPlan
 from hybrid_retrieval.mining.write import STATISTICS, check_target
+from hybrid_retrieval.models.training_record import read_record
 from hybrid_retrieval.reporting.runs import find_runs
 from hybrid_retrieval.sweeps.run_record import RUN_RECORD, RunRecord
 from hybrid_retrieval.training import checkpoint_file
@@ -107,7 +107,7 @@ def test_model_folder(command: Command, own_data: Path, tmp_path: Path) -> None:
 def test_damaged_note_in_a_model_folder(tmp_path: Path, content: str) -> None:
     (tmp_path / "hybrid_retrieval.json").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=r"hybrid_retrieval\.json is damaged .* Delete it"):
-        evaluate._trained_by(tmp_path)
+        read_record(tmp_path)
 
 
 def test_mined_set_of_another_version_is_read_as_rows_and_may_be_replaced(tmp_path: Path) -> None:

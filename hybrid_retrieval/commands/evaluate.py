@@ -1,6 +1,5 @@
 """`hybrid-retrieval evaluate`: any model on one benchmark or several."""
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from hybrid_retrieval.cache import cache_folder
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.models.training_record import read_record
 
 
 def run(cfg: DictConfig) -> None:
@@ -38,7 +38,7 @@ def run(cfg: DictConfig) -> None:
     with process_group(str(cfg.device)) as device:
         benchmarks = [load_benchmark(of, cfg.paths) for of in settings]
         embedder = embedder_of(cfg, device, distributed=world_size() > 1)
-        trained = _trained_by(Path(str(cfg.model))) if cfg.model else None
+        trained = read_record(Path(str(cfg.model))) if cfg.model else None
         out = Path(HydraConfig.get().runtime.output_dir)
         shards, paths = cache_folder(cfg.paths.cache) / "shards", []
         for of, benchmark in zip(settings, benchmarks, strict=True):
@@ -80,28 +80,6 @@ def _benchmarks(cfg: DictConfig) -> list[DictConfig]:
             "their files are found after hybrid-retrieval prepare benchmark=[...]."
         )
     return [compose("evaluate", overrides=[f"benchmark={name}"]).benchmark for name in names]
-
-
-def _trained_by(folder: Path) -> dict[str, Any] | None:
-    """What `train` wrote into the folder of a model of ours."""
-    from hybrid_retrieval.training.run import RUN_FILE, RUN_FILE_SCHEMA  # noqa: PLC0415
-
-    file = folder / RUN_FILE
-    if not file.is_file():
-        return None
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        run: dict[str, Any] = content["run"]
-        schema = content.get("schema", 1)  # the first version wrote none
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error}). Delete it, or train again.") from error
-    if schema != RUN_FILE_SCHEMA:
-        raise UserError(
-            f"{file} has schema {schema}, and this version of hybrid-retrieval reads {RUN_FILE_SCHEMA}: "
-            "evaluate with the version that wrote it, or delete the file, and metrics.json will not tell how "
-            "the model was trained."
-        )
-    return run
 
 
 def _table(metrics: dict[str, Any]) -> Table:

@@ -1,7 +1,5 @@
 """`hybrid-retrieval export`: a model for use elsewhere, in half precision and with a smaller vocabulary."""
 
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,13 +35,14 @@ def run(cfg: DictConfig) -> None:
     from hybrid_retrieval.models.average import average_weights  # noqa: PLC0415
     from hybrid_retrieval.models.encoder import TextEncoder  # noqa: PLC0415
     from hybrid_retrieval.models.export import check_model_target  # noqa: PLC0415
+    from hybrid_retrieval.models.training_record import read_record, write_record  # noqa: PLC0415
     from hybrid_retrieval.models.vocabulary import trim_vocabulary  # noqa: PLC0415
-    from hybrid_retrieval.training.run import RUN_FILE  # noqa: PLC0415
 
     source, output = Path(str(cfg.model)).expanduser(), Path(str(cfg.output)).expanduser().absolute()
     if output.exists() and source.exists() and output.samefile(source):
         raise UserError(f"output={cfg.output} is the folder of the model itself: choose another.")
     check_model_target(output)
+    trained = read_record(source)
     encoder = TextEncoder.load(str(cfg.model))
     if cfg.average.models:
         others = [TextEncoder.load(str(name)) for name in cfg.average.models]
@@ -68,12 +67,24 @@ def run(cfg: DictConfig) -> None:
     if cfg.dtype is not None:
         encoder.to(getattr(torch, cfg.dtype))
     encoder.save(output)
-    if (source / RUN_FILE).is_file():
-        shutil.copyfile(source / RUN_FILE, output / f".{RUN_FILE}")
-        os.replace(output / f".{RUN_FILE}", output / RUN_FILE)
+    if trained is not None:
+        write_record(output, trained | _changes(cfg))
     after = _bytes(encoder)
     sys.stdout.write(f"weights: {after / 1e6:,.1f} MB, {after / before:.3f} of {before / 1e6:,.1f} MB\n")
     sys.stdout.write(f"{output}\n")
+
+
+def _changes(cfg: DictConfig) -> dict[str, object]:
+    """What tells the model from the one that was trained, so that no evaluation takes it for that."""
+    changes: dict[str, object] = {}
+    if cfg.average.models:
+        shares = cfg.average.shares
+        changes["averaged_with"] = [str(name) for name in cfg.average.models]
+        changes["averaged_shares"] = None if shares is None else list(shares)
+    if cfg.projection.data is not None:
+        of = cfg.projection
+        changes["projection"] = {"directions": of.directions, "shrinkage": of.shrinkage, "texts": of.texts}
+    return changes
 
 
 def _project(encoder: "TextEncoder", cfg: DictConfig) -> None:

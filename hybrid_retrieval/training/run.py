@@ -22,6 +22,7 @@ from hybrid_retrieval.evaluation.embedder import EncoderEmbedder
 from hybrid_retrieval.evaluation.evaluate import embed, evaluate_embeddings
 from hybrid_retrieval.launch import Launch
 from hybrid_retrieval.models.out_of_memory import out_of_memory_explained
+from hybrid_retrieval.models.training_record import write_record
 from hybrid_retrieval.security.checkpoints import read_tensors
 from hybrid_retrieval.storage_errors import storage_errors_explained
 from hybrid_retrieval.training.assemble import Parts, assemble
@@ -43,9 +44,6 @@ from hybrid_retrieval.training.token_reuse import check_resumed
 from hybrid_retrieval.training.trainer import make_trainer
 
 logger = logging.getLogger(__name__)
-
-RUN_FILE = "hybrid_retrieval.json"
-RUN_FILE_SCHEMA = 1
 
 
 def train(cfg: DictConfig, run_folder: Path) -> tuple[Path | None, Path | None]:
@@ -242,8 +240,7 @@ def save_model(parts: Parts, run_folder: Path, run: dict[str, Any]) -> None:
     folder = run_folder / "model"
     parts.model.encoder.eval()
     parts.model.encoder.save(folder)
-    with atomic_file(folder / RUN_FILE) as new:
-        new.write_text(json.dumps({"schema": RUN_FILE_SCHEMA, "run": run}, indent=2) + "\n", encoding="utf-8")
+    write_record(folder, run)
 
 
 def _best_weights(run_folder: Path, cfg: DictConfig) -> dict[str, torch.Tensor] | None:

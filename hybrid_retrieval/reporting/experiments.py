@@ -99,10 +99,10 @@ def order_of(experiment: Experiment) -> tuple[object, ...]:
 def _labels(runs: Sequence[Run], among: Sequence[Run]) -> list[str]:
     """Of each run the strategy, and the settings in which runs of this strategy differ.
 
-    A setting that some of `runs` do not have tells them apart too, and is named where it is set; of those in
-    `among` it may be missing because the model was evaluated away from its run folder, and then it tells
-    nothing. What goes with a term of the loss is named where runs with the term differ in it; long values,
-    such as lists of data sets, only where shorter ones leave two runs alike, but for the commonest.
+    A setting that some of `runs` do not have tells them apart too, and is named where it is set; unless it is
+    missing because the model was evaluated away from its run folder, as those in `among` may be: then it
+    tells nothing. What goes with a term of the loss is named where runs with the term differ in it; long
+    values, such as lists of data sets, only where shorter ones leave two runs alike, but for the commonest.
     """
     by_strategy: dict[str, dict[str, list[str]]] = {}
     for run in among:
@@ -122,7 +122,9 @@ def _labels(runs: Sequence[Run], among: Sequence[Run]) -> list[str]:
         short = [key for key in differing if key not in long]
         names = _short_names(short + [key for key in long if _needed(key, short, among)])
         left_out = {
-            key: _commonest(values[key]) for key in long if all(key in other.settings for other in rivals)
+            key: _commonest(values[key])
+            for key in long
+            if all(key in other.settings for other in _that_tell(key, rivals))
         }
         details = [
             _model_name(run, values["model"]) if key == "model" else f"{name}={_plain(run.settings[key])}"
@@ -139,7 +141,12 @@ def _plain(value: str) -> str:
 
 
 def _set_in_some(key: str, runs: Sequence[Run]) -> bool:
-    return 0 < sum(key in run.settings for run in runs) < len(runs)
+    return len({key in run.settings for run in _that_tell(key, runs)}) > 1
+
+
+def _that_tell(key: str, runs: Sequence[Run]) -> list[Run]:
+    """The runs without those whose configuration is not there, if the setting is a part of it."""
+    return [run for run in runs if "." not in key or run.configured]
 
 
 def _needed(key: str, others: Sequence[str], runs: Sequence[Run]) -> bool:

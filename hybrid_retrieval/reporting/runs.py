@@ -92,6 +92,11 @@ class Run:
         return [str(override) for override in loaded] if isinstance(loaded, list) else []
 
     @cached_property
+    def configured(self) -> bool:
+        """Whether the configuration of the training is there."""
+        return bool(read_config(self))
+
+    @cached_property
     def settings(self) -> dict[str, str]:
         """Everything that distinguishes this experiment from another one, but the seed; values as JSON."""
         if self.training is None:

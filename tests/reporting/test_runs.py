@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,21 @@ def test_options_of_a_term_that_is_off_do_not_split_an_experiment(tmp_path: Path
     write_run(tmp_path / "b", "x_y", 2, config=term("distillation", 0.0, 0.02, teacher="initial"))
 
     assert [e.seeds for e in group_runs(find_runs([tmp_path]))] == [[1, 2]]
+
+
+def test_a_lost_configuration_does_not_name_all_that_others_have(tmp_path: Path) -> None:
+    """As of a model that was exported into another folder and evaluated there."""
+    for name in ("distillation", "score_agreement"):
+        config = term(name, 1.0, 0.02) | {"optim": {"lr": 1e-5}}
+        write_run(tmp_path / name, "x_y", 1, config=config, curves=False)
+    lost = write_run(tmp_path / "exported", "x_y", 1, curves=False)
+    shutil.rmtree(lost / ".hydra")
+
+    assert sorted(e.label for e in group_runs(find_runs([tmp_path]))) == [
+        "x_y",
+        "x_y (distillation=1.0)",
+        "x_y (score_agreement=1.0)",
+    ]
 
 
 def test_the_terms_with_a_teacher_are_those_of_the_registry() -> None:

@@ -10,7 +10,7 @@ import yaml  # type: ignore[import-untyped]
 
 from hybrid_retrieval.dashboard.names import METRICS
 from hybrid_retrieval.errors import UserError
-from hybrid_retrieval.reporting.runs import Run, find_runs, read_config
+from hybrid_retrieval.reporting.runs import Run, find_runs
 from hybrid_retrieval.sweeps.job import quoted
 
 PROJECT = "hybrid-retrieval"
@@ -131,7 +131,7 @@ def read_folders(folders: Sequence[Path]) -> _Found:
 
 def _logger(run: Run) -> dict[str, Any]:
     """The settings of W&B that a run had; {} where it was not logged there."""
-    settings = (read_config(run).get("logger") or {}).get("wandb") or {}
+    settings = (run.config.get("logger") or {}).get("wandb") or {}
     return settings if settings.get("mode") != "disabled" and settings.get("project") else {}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from hybrid_retrieval.atomic_file import atomic_file
 from hybrid_retrieval.errors import UserError
 
-RUN_FILE = "hybrid_retrieval.json"
+_FILE = "hybrid_retrieval.json"
 _SCHEMA = 1
 
 
@@ -19,7 +19,7 @@ def write_record(folder: Path, run: Mapping[str, Any]) -> None:
         folder: exists.
         run: strategy, data, seed and such, as in the key `run` of metrics.json.
     """
-    with atomic_file(folder / RUN_FILE) as new:
+    with atomic_file(folder / _FILE) as new:
         new.write_text(json.dumps({"schema": _SCHEMA, "run": run}, indent=2) + "\n", encoding="utf-8")
 
 
@@ -29,7 +29,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     Raises:
         UserError: it is damaged, or another version's.
     """
-    file = folder / RUN_FILE
+    file = folder / _FILE
     if not file.is_file():
         return None
     try:

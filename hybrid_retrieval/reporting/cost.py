@@ -9,7 +9,7 @@ from typing import Any
 from hybrid_retrieval.reporting.charts import Training
 from hybrid_retrieval.reporting.comparison import Comparison
 from hybrid_retrieval.reporting.experiments import Experiment
-from hybrid_retrieval.reporting.runs import Run, read_config
+from hybrid_retrieval.reporting.runs import Run
 from hybrid_retrieval.reporting.training_curves import Curve
 from hybrid_retrieval.sweeps.run_record import RunRecord
 
@@ -114,7 +114,7 @@ def _device(run: Run) -> str:
 
 def _devices(run: Run) -> int | None:
     """Devices over all nodes; "auto" is known for the CPU only, where it is one process."""
-    trainer = read_config(run).get("trainer")
+    trainer = run.config.get("trainer")
     if not isinstance(trainer, Mapping):
         return None
     devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)

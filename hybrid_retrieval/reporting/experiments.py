@@ -146,7 +146,7 @@ def _set_in_some(key: str, runs: Sequence[Run]) -> bool:
 
 def _that_tell(key: str, runs: Sequence[Run]) -> list[Run]:
     """The runs without those whose configuration is not there, if the setting is a part of it."""
-    return [run for run in runs if "." not in key or run.configured]
+    return [run for run in runs if "." not in key or run.config]
 
 
 def _needed(key: str, others: Sequence[str], runs: Sequence[Run]) -> bool:

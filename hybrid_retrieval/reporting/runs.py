@@ -92,9 +92,10 @@ class Run:
         return [str(override) for override in loaded] if isinstance(loaded, list) else []
 
     @cached_property
-    def configured(self) -> bool:
-        """Whether the configuration of the training is there."""
-        return bool(read_config(self))
+    def config(self) -> dict[str, Any]:
+        """The configuration that Hydra recorded of the training; {} where there is none."""
+        loaded = _read_yaml(self.training_folder / ".hydra" / "config.yaml") if self.training else None
+        return loaded if isinstance(loaded, dict) else {}
 
     @cached_property
     def settings(self) -> dict[str, str]:
@@ -104,10 +105,9 @@ class Run:
         own = {k: v for k, v in self.training.items() if k not in _MEASURED}
         if self.strategy != "hybrid":
             own["alpha"] = None
-        config = read_config(self)
         for section in _SETTING_SECTIONS:
-            if isinstance(config.get(section), dict):
-                own.update(_flatten(config[section], section))
+            if isinstance(self.config.get(section), dict):
+                own.update(_flatten(self.config[section], section))
         own = _without_what_is_off(own)
         if not own.get("trainer.monitor"):  # then no validation changes the model
             own.pop("trainer.val_check_interval", None)
@@ -116,12 +116,6 @@ class Run:
             for k, v in own.items()
             if v is not None and v is not False and v not in _EMPTY
         }
-
-
-def read_config(run: Run) -> dict[str, Any]:
-    """The configuration that Hydra recorded of the training; {} where there is none."""
-    loaded = _read_yaml(run.training_folder / ".hydra" / "config.yaml") if run.training else None
-    return loaded if isinstance(loaded, dict) else {}
 
 
 def find_runs(folders: Sequence[Path], benchmark: str | None = None) -> list[Run]:

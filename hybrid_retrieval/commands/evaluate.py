@@ -14,6 +14,7 @@ from rich.table import Table
 from hybrid_retrieval.cache import cache_folder
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.models.training_record import read_record
+from hybrid_retrieval.number_options import check_number
 
 
 def run(cfg: DictConfig) -> None:
@@ -52,18 +53,12 @@ def run(cfg: DictConfig) -> None:
 
 
 def _check(cfg: DictConfig) -> None:
-    for name, kind in (("token_budget", int), ("cache_gb", int | float), ("block_mb", int | float)):
-        value = cfg[name]
-        if value is None and name == "block_mb":
-            continue
-        if isinstance(value, bool) or not isinstance(value, kind) or value <= 0:  # type: ignore[arg-type]
-            what = "whole number of at least 1" if kind is int else "number above 0"
-            raise UserError(f"{name}={value} must be a {what}.")
+    check_number("token_budget", cfg.token_budget, least=1, whole=True)
+    check_number("cache_gb", cfg.cache_gb, least=0, above=True)
+    check_number("block_mb", cfg.block_mb, least=0, above=True, null=True)
     if not isinstance(cfg.keep_embeddings, bool) or not isinstance(cfg.trec.write, bool):
         raise UserError("keep_embeddings and trec.write must be true or false.")
-    depth = cfg.trec.depth
-    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 1):
-        raise UserError(f"trec.depth={depth} must be a whole number of at least 1, or null for all.")
+    check_number("trec.depth", cfg.trec.depth, least=1, whole=True, null=True)
 
 
 def _benchmarks(cfg: DictConfig) -> list[DictConfig]:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, ListConfig
 
 from hybrid_retrieval.cache import cache_folder
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.number_options import check_number
 
 if TYPE_CHECKING:
     from torch import nn
@@ -136,11 +137,7 @@ def _check(cfg: DictConfig) -> None:
 
 def _check_projection(of: DictConfig) -> None:
     for name, least in (("texts", 1), ("seed", 0), ("directions", 0)):
-        value = of[name]
-        if value is None and name == "directions":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UserError(f"projection.{name}={value} must be a whole number of at least {least}.")
+        check_number(f"projection.{name}", of[name], least=least, whole=True, null=name == "directions")
     from hybrid_retrieval.models.language_projection import check_shrinkage  # noqa: PLC0415
 
     check_shrinkage(of.shrinkage)

@@ -10,8 +10,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
+from hybrid_retrieval.data.text_lengths import check_text_lengths
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.mining.settings import MiningSettings
+from hybrid_retrieval.number_options import check_number
 
 if TYPE_CHECKING:
     from hybrid_retrieval.data.parallel import ParallelCorpus
@@ -43,14 +45,14 @@ def run(cfg: DictConfig) -> None:
     for target in targets:
         check_target(target)
     embedder = embedder_of(cfg, device)
-    languages = list(cfg.data.languages) if cfg.data.languages is not None else None
+    languages = _languages(corpora, cfg.data.languages)
     console = Console()
-    for corpus, target in zip(corpora, targets, strict=True):
+    for corpus, target, searched in zip(corpora, targets, languages, strict=True):
         mined = mine(
             corpus,
             embedder,
             settings,
-            languages=languages,
+            languages=searched,
             seed=cfg.seed,
             device=device,
             scratch=folder,
@@ -77,19 +79,32 @@ def _check(cfg: DictConfig) -> None:
             "embeddings.queries=<file> and embeddings.candidates=<file>."
         )
     for name, least in (("token_budget", 1), ("seed", 0), ("sample", 0)):
-        value = cfg[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UserError(f"{name}={value} must be a whole number of at least {least}.")
-    for name, value in (
-        ("data.max_query_length", cfg.data.max_query_length),
-        ("data.max_passage_length", cfg.data.max_passage_length),
-    ):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 8):
-            raise UserError(f"{name}={value} must be a whole number of at least 8, or null.")
-    if isinstance(cfg.cache_gb, bool) or not isinstance(cfg.cache_gb, int | float) or cfg.cache_gb <= 0:
-        raise UserError(f"cache_gb={cfg.cache_gb} must be a number above 0.")
+        check_number(name, cfg[name], least=least, whole=True)
+    check_text_lengths(cfg.data)
+    check_number("cache_gb", cfg.cache_gb, least=0, above=True)
     if not isinstance(cfg.keep_embeddings, bool):
         raise UserError(f"keep_embeddings={cfg.keep_embeddings} must be true or false.")
+
+
+def _languages(
+    corpora: Sequence["ParallelCorpus"], asked: Sequence[str] | None
+) -> list[Sequence[str] | None]:
+    """Of the languages asked for, those that each data set has, as in training; None for all."""
+    if asked is None:
+        return [None] * len(corpora)
+    there = {language for corpus in corpora for language in corpus.languages}
+    if missing := sorted(set(asked) - there):
+        raise UserError(
+            f"No data set has data in {', '.join(missing)}: choose data.languages from "
+            f"{', '.join(sorted(there))}."
+        )
+    for corpus in corpora:
+        if asked and not set(asked) & set(corpus.languages):
+            raise UserError(
+                f"{corpus.name} has no data in any of {', '.join(asked)}: leave it out "
+                f"(data.leave_out={corpus.name}), or choose other data.languages."
+            )
+    return [[language for language in asked if language in corpus.languages] for corpus in corpora]
 
 
 def _targets(corpora: Sequence["ParallelCorpus"], folder: Path, out: str | None) -> list[Path]:

@@ -12,6 +12,7 @@ from hybrid_retrieval.index.base import Searcher, Vectors
 from hybrid_retrieval.index.chunks import fingerprint_of
 from hybrid_retrieval.index.exact import ExactSearch
 from hybrid_retrieval.index.faiss_index import FaissIndex, IndexSpec
+from hybrid_retrieval.number_options import check_number
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,6 @@ def fill_factory(template: str, count: int, dimension: int, *, nlist: int | None
 
 def _whole(cfg: DictConfig, name: str, *, least: int = 1) -> int | None:
     """A setting that is null, missing or a whole number."""
-    value = cfg.get(name)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-        raise UserError(f"index.{name}={value} must be a whole number of at least {least}, or null.")
+    value: int | None = cfg.get(name)
+    check_number(f"index.{name}", value, least=least, whole=True, null=True)
     return value

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.number_options import check_number
 
 Setting = Literal["monolingual", "cross_lingual", "multilingual"]
 Aggregate = Literal["max", "mean"]
@@ -66,9 +67,7 @@ class MiningSettings:
                     f"mine.{name}={getattr(self, name)} is none of the choices: {', '.join(choices)}."
                 )
         for name, least in (("k", 1), ("range_min", 0), ("range_max", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise UserError(f"mine.{name}={value} must be a whole number of at least {least}.")
+            check_number(f"mine.{name}", getattr(self, name), least=least, whole=True)
         if self.range_max - self.range_min < self.k:
             raise UserError(
                 f"mine.k={self.k} negatives do not fit between mine.range_min={self.range_min} and "

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.number_options import check_number
 
 SAMPLERS = ("tpe", "nsgaii", "random")
 OTHERS = ("space", "objectives")
@@ -45,11 +46,7 @@ class SearchSettings:
             )
         found = cls(**{name: value for name, value in given.items() if name in names})
         for name, least in {"trials": 1, "n_jobs": 1, "startup": 2, "seed": 0}.items():
-            value = getattr(found, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise UserError(
-                    f"hydra.sweeper.search.{name}={value} must be a whole number of at least {least}."
-                )
+            check_number(f"hydra.sweeper.search.{name}", getattr(found, name), least=least, whole=True)
         if found.sampler not in SAMPLERS:
             raise UserError(
                 f"hydra.sweeper.search.sampler={found.sampler} is unknown; known: {', '.join(SAMPLERS)}."

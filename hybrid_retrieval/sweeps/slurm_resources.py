@@ -5,6 +5,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from hybrid_retrieval.errors import UserError
+from hybrid_retrieval.number_options import check_number
 
 _GPU = ("gpu", "cuda")
 _POSITIVE = ("timeout_min", "array_parallelism", "poll_seconds")
@@ -26,13 +27,9 @@ def sbatch_parameters(cfg: DictConfig) -> dict[str, Any]:
     """
     launcher, trainer = cfg.launcher, cfg.trainer
     for name in _POSITIVE + _POSITIVE_OR_NULL:
-        value = launcher[name]
-        if (value is None and name in _POSITIVE_OR_NULL) or _is_positive(value):
-            continue
-        raise UserError(f"launcher.{name}={value} must be a number above 0.")
+        check_number(f"launcher.{name}", launcher[name], least=0, above=True, null=name in _POSITIVE_OR_NULL)
     for name in ("signal_delay_s", "requeues"):
-        if not isinstance(launcher[name], int) or launcher[name] < 0:
-            raise UserError(f"launcher.{name}={launcher[name]} must be a whole number of at least 0.")
+        check_number(f"launcher.{name}", launcher[name], least=0, whole=True)
     gpus = launcher.gpus_per_node
     tasks = launcher.tasks_per_node or _tasks(trainer.devices, gpus)
     if gpus is None and trainer.accelerator in _GPU:
@@ -70,7 +67,3 @@ def _tasks(devices: Any, gpus: int | None) -> int:
         f"trainer.devices={devices} does not say how many processes a job needs: set it to a number, or set "
         "launcher.gpus_per_node or launcher.tasks_per_node."
     )
-
-
-def _is_positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

@@ -4,9 +4,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from hybrid_retrieval.data.text_lengths import check_text_lengths
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.metrics import METRICS
 from hybrid_retrieval.evaluation.precision import check_precision
+from hybrid_retrieval.number_options import check_number
 from hybrid_retrieval.sampling.strategies import Strategy, make_strategy
 from hybrid_retrieval.training.capacity import check_capacity
 from hybrid_retrieval.training.determinism import check_deterministic
@@ -48,8 +50,6 @@ _WHOLE_OR_NULL = {
     "trainer.checkpoint_every_n_steps": 1,
     "trainer.patience": 1,
     "val_questions": 2,
-    "data.max_query_length": 8,
-    "data.max_passage_length": 8,
 }
 _FRACTIONAL = ("optim.lr", "optim.weight_decay", "optim.eps", "data.validation_fraction", "optim.warmup")
 _SWITCHES = (
@@ -83,12 +83,12 @@ def check_options(cfg: DictConfig, *, this_machine: bool = True) -> None:
     """
     sampling_options(cfg)
     for name, least in _WHOLE.items():
-        _number(cfg, name, least, int)
+        check_number(name, OmegaConf.select(cfg, name), least=least, whole=True)
     for name, least in _WHOLE_OR_NULL.items():
-        if OmegaConf.select(cfg, name) is not None:
-            _number(cfg, name, least, int)
+        check_number(name, OmegaConf.select(cfg, name), least=least, whole=True, null=True)
+    check_text_lengths(cfg.data)
     for name in _FRACTIONAL:
-        _number(cfg, name, 0, int | float)
+        check_number(name, OmegaConf.select(cfg, name), least=0)
     for name in _SWITCHES:
         if not isinstance(value := OmegaConf.select(cfg, name), bool):
             raise UserError(f"{name}={value} must be true or false.")
@@ -126,8 +126,8 @@ def sampling_options(cfg: DictConfig) -> tuple[Strategy, dict[str, Any]]:
     """
     options: dict[str, Any] = OmegaConf.to_container(cfg.sampler)  # type: ignore[assignment]
     for name in ("language_tau", "dataset_tau"):
-        _number(cfg, f"sampler.{name}", 0, int | float)
-    _number(cfg, "trainer.max_steps", 1, int)
+        check_number(f"sampler.{name}", cfg.sampler[name], least=0)
+    check_number("trainer.max_steps", cfg.trainer.max_steps, least=1, whole=True)
     shares: dict[str, Any] = {name: float(options.pop(name)) for name in ("language_tau", "dataset_tau")}
     shares["mix_datasets"] = options.pop("mix_datasets")
     if not isinstance(shares["mix_datasets"], bool):
@@ -150,13 +150,6 @@ def _check_held_out(cfg: DictConfig) -> None:
                 f"data.validation_fraction={data.validation_fraction}, so it would hold rows that were "
                 "trained on. Set both to the same value."
             )
-
-
-def _number(cfg: DictConfig, name: str, least: float, kind: Any) -> None:
-    value = OmegaConf.select(cfg, name)
-    if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
-        what = "whole number" if kind is int else "number"
-        raise UserError(f"{name}={value} must be a {what} of at least {least}.")
 
 
 def _check_monitor(monitor: str | None, patience: int | None) -> None:

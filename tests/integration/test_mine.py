@@ -161,6 +161,28 @@ def test_languages_several_folders_and_existing_negatives(command: Command, tmp_
     assert len(negatives) == len(set(negatives)) == 3
 
 
+def test_each_of_several_sets_is_searched_in_the_languages_it_has(command: Command, tmp_path: Path) -> None:
+    first = write_own_data(tmp_path / "first", ("de", "en", "fr"), rows=12)
+    second = write_own_data(tmp_path / "second", ("de", "fr"), rows=12)
+    both = (ANY, "mine.k=2", f"data.path=[{first},{second}]", "data.validation_fraction=0")
+
+    outcome = command(*arguments(first, tmp_path / "run", *both, "data.languages=[de,en]"))
+
+    assert outcome.status == 0, outcome
+    assert files_of(tmp_path / "run" / "first").keys() == {"de.jsonl", "en.jsonl"}
+    assert files_of(tmp_path / "run" / "second").keys() == {"de.jsonl"}
+    for languages, says in (
+        ("[de,xx]", ["No data set has data in xx", "de, en, fr"]),
+        ("[en]", ["second has no data in any of en", "data.leave_out=second"]),
+    ):
+        refused(
+            command,
+            *arguments(first, tmp_path / "refused", *both, f"data.languages={languages}"),
+            says=says,
+        )
+        assert not (tmp_path / "refused").exists()
+
+
 def test_questions_without_negatives_are_counted_and_the_setting_is_named(
     command: Command, own_data: Path, tmp_path: Path
 ) -> None:

@@ -3,8 +3,8 @@
 from tests.conftest import Command
 
 
-def refused(command: Command, *arguments: str, says: str | list[str]) -> None:
-    """Status 2 and one line on stderr that starts with `error:` and holds the given words."""
+def refused(command: Command, *arguments: str, says: str | list[str]) -> str:
+    """Status 2 and one line on stderr, given back, that starts with `error:` and holds the given words."""
     outcome = command(*arguments)
     assert outcome.status == 2, outcome
     assert outcome.err.startswith("error: ")
@@ -12,3 +12,4 @@ def refused(command: Command, *arguments: str, says: str | list[str]) -> None:
     assert outcome.err.endswith("\n")
     for words in [says] if isinstance(says, str) else says:
         assert words in outcome.err
+    return outcome.err

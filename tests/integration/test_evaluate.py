@@ -17,6 +17,7 @@ from tests.conftest import Command
 from tests.evaluation.test_beir import write as write_beir
 from tests.evaluation.test_miracl import LAYOUTS, write_language
 from tests.evaluation.test_mlqa_r import write as write_lareqa
+from tests.own_data import write_own_data
 from tests.refusal import refused
 
 LANGUAGES = ("de", "en", "sw")
@@ -127,6 +128,30 @@ def test_language_shift_reports_both_sides(command: Command, own_data: Path, tmp
     assert about["pairs"].keys() == {"de"}
     assert found["multilingual"] != without["multilingual"]
     refused(command, "evaluate", "model=tiny", *parallel, *shift, "language_shift.pivot=xx", says="pivot=xx")
+
+
+def test_option_that_a_refused_benchmark_names_makes_it_evaluate(command: Command, tmp_path: Path) -> None:
+    data = write_own_data(tmp_path / "numbers", rows=12)
+    file = data / "de.jsonl"
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        row["passage_id"] = "the only one"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    evaluate = [
+        *("evaluate", "model=tiny", "benchmark=parallel", f"benchmark.path={data}"),
+        *(
+            "benchmark.validation_fraction=0.9",
+            "benchmark.languages=[de]",
+            f"hydra.run.dir={tmp_path / 'run'}",
+        ),
+    ]
+
+    refusal = refused(command, *evaluate, says=["another text", "passage_variants=first"])
+    option = next(word for word in refusal.split() if "passage_variants" in word)
+    outcome = command(*evaluate, option)
+
+    assert outcome.status == 0, outcome
+    assert metrics_of(tmp_path / "run")["counts"]["candidates"] == {"de": 1}
 
 
 def test_trec_files_give_the_numbers_of_metrics_json(

@@ -40,7 +40,9 @@ _FROM_FILES: Mapping[str, Callable[[Path, DictConfig], AnyBenchmark]] = MappingP
     }
 )
 _FROM_DATA = ("world_facts", "parallel")
-_SETTING = re.compile(r"(?<![\w./-])data(=|\.(?=(?:path|options|languages|validation_fraction|clean)\b))")
+_SETTING = re.compile(
+    r"(?<![\w./-])data(=|\.options\.(?=[\w.]+=)|\.(?=(?:path|options|languages|validation_fraction|clean)\b))"
+)
 
 
 def load_benchmark(cfg: DictConfig, paths: DictConfig) -> AnyBenchmark:
@@ -129,7 +131,8 @@ def _held_out(cfg: DictConfig, paths: DictConfig, languages: list[str] | None) -
 
 
 def _of_benchmark(setting: re.Match[str]) -> str:
-    return "benchmark.reader=" if setting[1] == "=" else "benchmark."
+    # conf/benchmark/parallel.yaml names no options: which there are, the reader knows.
+    return {"=": "benchmark.reader=", ".options.": "++benchmark.options."}.get(setting[1], "benchmark.")
 
 
 def _sample(corpus: ParallelCorpus, limit: int | None) -> set[str] | None:

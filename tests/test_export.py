@@ -197,6 +197,10 @@ def test_what_was_done_to_the_weights_is_kept_beside_what_trained_them(
         ([*PROJECTION, "projection.shrinkage=0"], "projection.shrinkage=0"),
         ([*PROJECTION, "projection.shrinkage=.inf"], "projection.shrinkage=.inf"),
         ([*PROJECTION, "projection.split=all"], "no split 'all'"),
+        (
+            [*PROJECTION, "projection.data.options.passage_variants=x"],
+            "error: projection.data.options.passage_",
+        ),
         ([*PROJECTION, "projection.data.languages=de"], "projection.data.languages=de must be a list"),
         (PROJECTION, "has 57 passages of projection.split=train that all of de, en have"),
         ([*PROJECTION, "projection.data.languages=[de]"], "one language (de)"),

@@ -91,6 +91,7 @@ def _changes(cfg: DictConfig) -> dict[str, object]:
 def _project(encoder: "TextEncoder", cfg: DictConfig) -> None:
     """Append the map that `cfg.projection` asks for."""
     from hybrid_retrieval.data.open import open_data  # noqa: PLC0415
+    from hybrid_retrieval.data.setting_names import settings_called  # noqa: PLC0415
     from hybrid_retrieval.evaluation.embedder import EncoderEmbedder  # noqa: PLC0415
     from hybrid_retrieval.evaluation.estimate_language_projection import (  # noqa: PLC0415
         estimate_language_projection,
@@ -99,7 +100,8 @@ def _project(encoder: "TextEncoder", cfg: DictConfig) -> None:
     from hybrid_retrieval.models.language_projection import append_projection  # noqa: PLC0415
 
     of = cfg.projection
-    corpora = open_data(of.data, cfg.paths.cache, of.split, benchmarks=cfg.paths.benchmarks)
+    with settings_called("projection.data", reader="data@projection.data"):
+        corpora = open_data(of.data, cfg.paths.cache, of.split, benchmarks=cfg.paths.benchmarks)
     texts = parallel_texts(corpora, texts=of.texts, languages=of.data.languages, seed=of.seed)
     embedder = EncoderEmbedder(encoder, cache=cache_folder(cfg.paths.cache) / "embeddings")
     projection = estimate_language_projection(

@@ -9,6 +9,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from hybrid_retrieval.data.open import open_data
+from hybrid_retrieval.data.setting_names import settings_called
 from hybrid_retrieval.errors import UserError
 from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.benchmarks.registry import AnyBenchmark, benchmark_options
@@ -90,11 +91,15 @@ def _check(job: Job) -> None:
 
 
 def _pool(job: Job, benchmark: Benchmark) -> Results | None:
+    corpora = None
+    if (of := job.cfg.language_shift).data is not None:
+        with settings_called("language_shift.data", reader="data@language_shift.data"):
+            corpora = open_data(of.data, job.cfg.paths.cache, of.split, benchmarks=job.cfg.paths.benchmarks)
     queries, candidates, seconds = embed(job.embedder, benchmark)
     shift = None
-    if (of := job.cfg.language_shift).data is not None:
+    if corpora is not None:
         shift = estimate_language_shift(
-            open_data(of.data, job.cfg.paths.cache, of.split, benchmarks=job.cfg.paths.benchmarks),
+            corpora,
             job.embedder,
             pivot=of.pivot,
             pairs=of.pairs,

@@ -128,6 +128,10 @@ def test_language_shift_reports_both_sides(command: Command, own_data: Path, tmp
     assert about["pairs"].keys() == {"de"}
     assert found["multilingual"] != without["multilingual"]
     refused(command, "evaluate", "model=tiny", *parallel, *shift, "language_shift.pivot=xx", says="pivot=xx")
+    nowhere = "language_shift.data.path=/nowhere"
+    refused(
+        command, "evaluate", "model=tiny", *parallel, *shift, nowhere, says=f"error: {nowhere} does not exist"
+    )
 
 
 def test_option_that_a_refused_benchmark_names_makes_it_evaluate(command: Command, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Benchmarks by the name that `benchmark=` takes."""
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from hybrid_retrieval.data.open import open_data
 from hybrid_retrieval.data.parallel import ParallelCorpus
 from hybrid_retrieval.data.readers.base import Row
+from hybrid_retrieval.data.setting_names import settings_called
 from hybrid_retrieval.errors import UserError, naming
 from hybrid_retrieval.evaluation.benchmark import Benchmark
 from hybrid_retrieval.evaluation.benchmarks.beir import beir
@@ -40,9 +40,6 @@ _FROM_FILES: Mapping[str, Callable[[Path, DictConfig], AnyBenchmark]] = MappingP
     }
 )
 _FROM_DATA = ("world_facts", "parallel")
-_SETTING = re.compile(
-    r"(?<![\w./-])data(=|\.options\.(?=[\w.]+=)|\.(?=(?:path|options|languages|validation_fraction|clean)\b))"
-)
 
 
 def load_benchmark(cfg: DictConfig, paths: DictConfig) -> AnyBenchmark:
@@ -104,11 +101,9 @@ def _held_out(cfg: DictConfig, paths: DictConfig, languages: list[str] | None) -
     trained on, whether they were cleaned or not.
     """
     rows: dict[str, list[Row]] = {}
-    try:
+    # conf/benchmark/parallel.yaml names no options: which there are, the reader knows.
+    with settings_called("benchmark", reader="benchmark.reader", options="++benchmark.options"):
         corpora = open_data(cfg, paths.cache, cfg.split, benchmarks=paths.benchmarks)
-    except UserError as error:
-        # Readers name the settings of `data=`; here they are those of `benchmark=`.
-        raise UserError(_SETTING.sub(_of_benchmark, str(error))) from error
     for corpus in corpora:
         chosen = set(languages) if languages else set(corpus.languages)
         if unknown := chosen - set(corpus.languages):
@@ -128,11 +123,6 @@ def _held_out(cfg: DictConfig, paths: DictConfig, languages: list[str] | None) -
                 row for row in of_language if keep is None or row.passage_id in keep
             )
     return benchmark_from_rows(cfg.name, rows)
-
-
-def _of_benchmark(setting: re.Match[str]) -> str:
-    # conf/benchmark/parallel.yaml names no options: which there are, the reader knows.
-    return {"=": "benchmark.reader=", ".options.": "++benchmark.options."}.get(setting[1], "benchmark.")
 
 
 def _sample(corpus: ParallelCorpus, limit: int | None) -> set[str] | None:
